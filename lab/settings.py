@@ -1,0 +1,52 @@
+"""Where the lab's parts are and how fast its clocks run: the one place for every address, port and folder."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All addresses are IPv4; all times are seconds."""
+
+    root: Path = ROOT
+    # Of this clone: logs, process ids, outputs.json. Removed by `lab down`.
+    state: Path = ROOT / ".lab"
+    # Shared by all clones, keyed by what an entry is built from. Survives `lab down`.
+    cache: Path = field(default_factory=lambda: Path.home() / ".cache" / "espalier")
+
+    account_id: str = "123456789012"
+    region: str = "us-east-1"
+
+    # The VPC's range is the podman network's: an instance's private address is its container's.
+    network: str = "espalier"
+    network_cidr: str = "10.0.0.0/16"
+    gateway: str = "10.0.0.1"
+
+    api_port: int = 4566  # loopback and gateway
+    metadata_port: int = 4567  # gateway only; instances reach it as 169.254.169.254:80
+    session_port: int = 4568  # loopback only
+    http_port: int = 8080  # the load balancer's listener 80, on loopback
+    https_port: int = 8443  # the load balancer's listener 443, on loopback
+
+    # Waiting times of the data plane (health check intervals, drain, grace) are divided by this; 1 is true time.
+    time_scale: float = field(default_factory=lambda: float(os.environ.get("ESPALIER_TIME_SCALE", "10")))
+
+    @property
+    def api_url(self) -> str:
+        return f"http://127.0.0.1:{self.api_port}"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "log"
+
+    def scaled(self, seconds: float) -> float:
+        """The lab's duration of an AWS duration."""
+        return seconds / self.time_scale
+
+
+SETTINGS = Settings()

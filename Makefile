@@ -1,0 +1,48 @@
+# Every command of the project. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+# Tags that `make lab` leaves out, for example SKIP=app.
+export SKIP ?=
+
+.PHONY: help setup lab lab-down lab-status lab-logs test lint unit e2e rehearse bench lock
+
+help:  ## List the commands
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup:  ## Virtual environment for deploying to AWS (no lab)
+	@bin/setup
+
+lab:  ## From nothing to a Django page on this machine: installs what is missing, starts the lab, runs site.yml
+	@bin/lab
+
+lab-down:  ## Remove the lab: containers, networks, processes, files (caches stay)
+	@bin/setup && python -m lab down
+
+lab-status:  ## What runs in the lab
+	@python -m lab status
+
+lab-logs:  ## Logs of the lab's parts (PART=instances for one)
+	@python -m lab logs $(PART)
+
+test:  ## All tests: lint, unit, end to end in the lab
+	@bin/setup lab && python -m pytest tests/lint tests/unit tests/e2e
+
+lint:  ## yamllint, ansible-lint, ruff, shellcheck
+	@bin/setup lab && python -m pytest tests/lint
+
+unit:  ## Unit tests
+	@bin/setup && python -m pytest tests/unit
+
+e2e:  ## The whole system in the lab: build, check, rerun, repair, destroy
+	@bin/setup lab && python -m pytest tests/e2e
+
+rehearse:  ## The long tests: faults and drills
+	@bin/setup lab && python -m pytest tests/rehearse
+
+bench:  ## Measure, and write docs/performance.md
+	@bin/setup lab && python tests/bench/bench.py
+
+lock:  ## Resolve requirements.in into requirements.txt with hashes
+	@bin/setup && uv pip compile --python-version 3.12 --universal --generate-hashes --no-emit-index-url --no-header --quiet requirements.in --output-file requirements.txt

@@ -10,6 +10,9 @@ from botocore.config import Config
 
 from lab.settings import SETTINGS, Settings
 
+# Marks the lab's own calls, so that the API's log holds everybody else's.
+LAB_USER_AGENT = "espalier-lab"
+
 
 class Controller:
     """One part of the lab. A subclass names itself and brings `reconcile`; killing it and starting it again loses nothing."""
@@ -28,7 +31,7 @@ class Controller:
             endpoint_url=self.settings.api_url,
             aws_access_key_id="espalier-lab",
             aws_secret_access_key="espalier-lab",
-            config=Config(retries={"total_max_attempts": 2}, connect_timeout=2, read_timeout=30),
+            config=Config(retries={"total_max_attempts": 2}, connect_timeout=2, read_timeout=30, user_agent_extra=LAB_USER_AGENT),
         )
 
     def reconcile(self) -> None:

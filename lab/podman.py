@@ -28,6 +28,6 @@ def podman(*arguments: str, stdin: bytes | None = None, timeout: float = 120, ch
 
 
 def containers(kind: str) -> list[dict]:
-    """All containers of the lab of one kind ("instance", "database", "load_balancer"), running or not, as `podman ps --format json` gives them."""
+    """All containers of one kind ("instance", "database", "load_balancer"), running or not, as `podman ps --format json` gives them."""
     answer = podman("ps", "--all", "--filter", f"label={LABEL}={kind}", "--format", "json")
     return json.loads(answer.stdout or b"[]")

@@ -1,0 +1,11 @@
+"""The AWS API: moto, and what it lacks or does otherwise than AWS.
+
+Each addition is a module of this package with
+
+- `install() -> None`, which patches moto before the first request, and optionally
+- `ROUTES: dict[str, Callable[[dict], dict]]`, the lab's own control routes: what AWS's API never tells (a database's
+  password) or what only a controller can know (a target's health). Served as `/_lab/<name>`, to loopback only,
+  called with `lab.control.call`.
+"""
+
+ADDITIONS = ("ec2", "autoscaling", "ssm", "rds", "elbv2")

@@ -1,0 +1,31 @@
+"""The lab's parts: what `lab run <part>` starts, and in what order `lab up` does."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+
+from lab.controller import Controller
+
+# The API first: all others read it.
+PARTS: dict[str, str] = {
+    "api": "lab.api.server",
+    "metadata": "lab.metadata",
+    "session_manager": "lab.session_manager",
+    "instances": "lab.instances",
+    "databases": "lab.databases",
+    "load_balancers": "lab.load_balancers",
+}
+
+
+def controller_class(part: str) -> type[Controller]:
+    """The Controller that the part's module defines."""
+    module = importlib.import_module(PARTS[part])
+    found = [
+        member
+        for _, member in inspect.getmembers(module, inspect.isclass)
+        if issubclass(member, Controller) and member.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        raise RuntimeError(f"{module.__name__} must define one Controller, it defines {len(found)}")
+    return found[0]

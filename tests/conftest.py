@@ -1,0 +1,34 @@
+"""What every test run has: the tree's files at hand, skips said aloud, and one closing line that a script can read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+
+def _outcomes(config: pytest.Config) -> dict[str, list]:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    return reporter.stats if reporter else {}
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """What was not proved on this machine must not hide behind a small `s`."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if not skipped:
+        return
+    terminalreporter.section("NOT PROVED ON THIS MACHINE", sep="!", yellow=True, bold=True)
+    for report in skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        terminalreporter.write_line(f"{report.nodeid}: {reason.removeprefix('Skipped: ')}", yellow=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_unconfigure(config: pytest.Config) -> Iterator[None]:
+    """Print the closing line after pytest's own: `123 passed, 0 failed, 2 skipped`. Every error, of collection too, is a failure."""
+    yield
+    if config.option.collectonly or hasattr(config, "workerinput"):
+        return
+    count = {name: len(reports) for name, reports in _outcomes(config).items()}
+    failed = count.get("failed", 0) + count.get("error", 0)
+    print(f"{count.get('passed', 0)} passed, {failed} failed, {count.get('skipped', 0)} skipped", flush=True)

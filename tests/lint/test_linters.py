@@ -1,0 +1,64 @@
+"""Each linter over the whole tree, as its own configuration file says."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from tests.tree import PLAYBOOKS, ROOT, VENV_BIN, load_yaml, tracked
+
+
+def run(*command: object, seconds: int = 300) -> None:
+    environment = {**os.environ, "PATH": f"{VENV_BIN}:{os.environ['PATH']}", "NO_COLOR": "1"}
+    result = subprocess.run(
+        [str(word) for word in command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=seconds, check=False
+    )
+    assert result.returncode == 0, f"{command[0]} answered {result.returncode}\n{result.stdout[-8000:]}{result.stderr[-4000:]}"
+
+
+def test_yamllint():
+    run("yamllint", "--strict", ".")
+
+
+def test_ansible_lint():
+    configuration = load_yaml(ROOT / ".ansible-lint")
+    assert configuration["profile"] == "production"
+    assert configuration["skip_list"] == [] and configuration["warn_list"] == []
+    run("ansible-lint", "--offline", "-q", "--nocolor", seconds=600)
+
+
+def test_no_rule_is_switched_off_in_place():
+    """A `noqa` is a skip list in small pieces."""
+    marker = "no" + "qa"
+    found = [path.relative_to(ROOT) for path in tracked("*.yml") if f"# {marker}" in path.read_text("utf-8")]
+    assert not found, f"rules of ansible-lint are switched off in {found}"
+
+
+def test_ruff_check():
+    run("ruff", "check", ".")
+
+
+def test_ruff_format():
+    run("ruff", "format", "--check", ".")
+
+
+def test_shellcheck():
+    if shutil.which("shellcheck") is None:
+        pytest.skip("shellcheck is not installed; as root: apt-get install shellcheck")
+    scripts = [path for path in tracked() if path.suffix == ".sh" or is_shell(path)]
+    assert scripts, "no shell script found: the search itself is broken"
+    run("shellcheck", "--external-sources", *scripts)
+
+
+def is_shell(path) -> bool:
+    with path.open("rb") as file:
+        first = file.readline(80)
+    return first.startswith(b"#!") and first.split()[-1].rsplit(b"/", 1)[-1] in (b"sh", b"bash", b"dash")
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_playbook_syntax(playbook):
+    run("ansible-playbook", "--syntax-check", "-i", "inventories/lab/hosts.yml", playbook)

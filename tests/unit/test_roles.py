@@ -1,0 +1,147 @@
+"""Every role keeps the same promises: a typed interface that its defaults agree with, a teardown, a README."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from tests.tree import ROLES, ROOT, load_yaml
+
+
+def folder(role):
+    return ROOT / "roles" / role
+
+
+def entry_points(role) -> dict:
+    return load_yaml(folder(role) / "meta" / "argument_specs.yml")["argument_specs"]
+
+
+def defaults(role) -> dict:
+    path = folder(role) / "defaults" / "main.yml"
+    return (load_yaml(path) or {}) if path.exists() else {}
+
+
+def is_template(value) -> bool:
+    if isinstance(value, dict):
+        return any(is_template(item) for pair in value.items() for item in pair)
+    if isinstance(value, list):
+        return any(is_template(item) for item in value)
+    return isinstance(value, str) and ("{{" in value or "{%" in value)
+
+
+ENTRIES = [(role, entry) for role in ROLES if (folder(role) / "meta" / "argument_specs.yml").exists() for entry in entry_points(role)]
+each_role = pytest.mark.parametrize("role", ROLES)
+each_entry = pytest.mark.parametrize(("role", "entry"), ENTRIES, ids=[f"{role}-{entry}" for role, entry in ENTRIES])
+
+
+@each_role
+def test_has_an_argument_spec_with_a_main_entry_point(role):
+    spec = entry_points(role)
+    assert "main" in spec
+    assert all(entry.get("short_description") for entry in spec.values())
+
+
+@each_entry
+def test_entry_point_has_its_task_file(role, entry):
+    tasks = folder(role) / "tasks"
+    assert (tasks / f"{entry}.yml").exists() or (tasks / f"{entry}.yaml").exists()
+
+
+@each_role
+def test_a_teardown_is_typed(role):
+    """`tasks_from: absent` is validated only when the entry point exists."""
+    if (folder(role) / "tasks" / "absent.yml").exists():
+        assert "absent" in entry_points(role)
+
+
+@each_entry
+def test_options_are_named_after_the_role_typed_and_described(role, entry):
+    for name, option in (entry_points(role)[entry].get("options") or {}).items():
+        assert name.startswith(f"{role}_"), f"{name}: inputs of a role carry its name"
+        assert option.get("type"), f"{name}: no type"
+        assert option.get("description"), f"{name}: no description"
+
+
+@each_role
+def test_every_default_is_specified(role):
+    options = entry_points(role)["main"].get("options") or {}
+    assert set(defaults(role)) <= set(options), f"in defaults/main.yml only: {sorted(set(defaults(role)) - set(options))}"
+
+
+@each_entry
+def test_spec_and_defaults_say_the_same(role, entry):
+    """A literal default stands in both files with the same value; a templated one may stand in defaults/main.yml alone."""
+    values = defaults(role)
+    for name, option in (entry_points(role)[entry].get("options") or {}).items():
+        if name not in values:
+            assert "default" not in option, f"{name}: the spec's default is never injected, defaults/main.yml lacks it"
+            continue
+        assert not option.get("required"), f"{name}: required, and yet it has a default"
+        if "default" in option:
+            assert option["default"] == values[name] and type(option["default"]) is type(values[name]), (
+                f"{name}: spec {option['default']!r}, defaults {values[name]!r}"
+            )
+        else:
+            assert is_template(values[name]), f"{name}: defaults/main.yml says {values[name]!r}, the spec nothing"
+
+
+@each_entry
+def test_defaults_pass_their_own_spec(role, entry):
+    options = entry_points(role)[entry].get("options") or {}
+    literal = {name: value for name, value in defaults(role).items() if name in options and not is_template(value)}
+    spec = {name: clean(options[name]) for name in literal}
+    result = ArgumentSpecValidator(spec).validate(literal)
+    assert not result.error_messages, result.error_messages
+
+
+def clean(option):
+    """Keep the keys that the validator knows; the default is what is being validated."""
+    known = {key: value for key, value in option.items() if key in ("type", "choices", "elements", "options", "required")}
+    if "options" in known:
+        known["options"] = {name: clean(inner) for name, inner in known["options"].items()}
+    return known
+
+
+@each_role
+def test_an_input_without_a_default_is_still_in_the_manual(role):
+    """defaults/main.yml is the manual of a role: what has no safe value stands there as a comment."""
+    path = folder(role) / "defaults" / "main.yml"
+    manual = path.read_text("utf-8") if path.exists() else ""
+    options = entry_points(role)["main"].get("options") or {}
+    missing = [name for name in options if not re.search(rf"^#?\s*{name}:", manual, re.MULTILINE)]
+    assert not missing, f"not in defaults/main.yml: {missing}"
+
+
+@each_role
+def test_readme_names_every_required_input(role):
+    readme = folder(role) / "README.md"
+    assert readme.exists(), "no README.md"
+    text = readme.read_text("utf-8")
+    required = [name for name, option in (entry_points(role)["main"].get("options") or {}).items() if option.get("required")]
+    assert all(name in text for name in required), f"README.md does not name {[name for name in required if name not in text]}"
+
+
+@each_role
+def test_suite_values_are_read_in_defaults_only(role):
+    """A role that reads suite_* in its tasks cannot be lifted out."""
+    places = [path for part in ("tasks", "templates", "handlers", "vars") for path in (folder(role) / part).rglob("*") if path.is_file()]
+    found = [str(path.relative_to(ROOT)) for path in places if re.search(r"\bsuite_\w+", path.read_text("utf-8"))]
+    assert not found, found
+
+
+@each_role
+def test_inputs_of_other_roles_are_not_read(role):
+    others = [other for other in ROLES if other != role and not other.startswith(f"{role}_") and not role.startswith(f"{other}_")]
+    private = re.compile(r"\b__(" + "|".join(map(re.escape, others)) + r")_\w+") if others else None
+    if private is None:
+        return
+    places = [
+        path
+        for part in ("tasks", "templates", "handlers", "vars", "defaults")
+        for path in (folder(role) / part).rglob("*")
+        if path.is_file()
+    ]
+    found = [f"{path.relative_to(ROOT)}: {match[0]}" for path in places for match in private.finditer(path.read_text("utf-8"))]
+    assert not found, found

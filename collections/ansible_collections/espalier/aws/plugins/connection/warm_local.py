@@ -16,7 +16,7 @@ description:
 author:
   - The Espalier authors
 extends_documentation_fragment:
-  - connection_pipeline
+  - connection_pipelining
 """
 
 import contextlib

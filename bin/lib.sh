@@ -2,7 +2,7 @@
 # What the scripts of bin/ share: where the cache is, and how a step is announced and timed.
 
 espalier_cache() {
-    echo "$HOME/.cache/espalier"
+    echo "${XDG_CACHE_HOME:-$HOME/.cache}/espalier"
 }
 
 step() {

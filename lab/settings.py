@@ -16,8 +16,8 @@ class Settings:
     root: Path = ROOT
     # Of this clone: logs, process ids, outputs.json. Removed by `lab down`.
     state: Path = ROOT / ".lab"
-    # Shared by all clones, keyed by what an entry is built from. Survives `lab down`.
-    cache: Path = field(default_factory=lambda: Path.home() / ".cache" / "espalier")
+    # Shared by all clones, keyed by what an entry is built from. Survives `lab down`. bin/lib.sh has the same rule.
+    cache: Path = field(default_factory=lambda: Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "espalier")
 
     account_id: str = "123456789012"
     region: str = "us-east-1"

@@ -6,6 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+# Failed checks show their values. Not tests.acceptance.secrets: what that one compares must not be printed.
+pytest.register_assert_rewrite(
+    *(f"tests.acceptance.{name}" for name in ("system", "network", "data", "edge", "compute", "monitoring", "app"))
+)
+
 
 def _outcomes(config: pytest.Config) -> dict[str, list]:
     reporter = config.pluginmanager.get_plugin("terminalreporter")

@@ -50,7 +50,7 @@ def check_region(expected: str, actual: str | None) -> list[dict]:
     known = known_regions()
     if expected not in known:
         near = difflib.get_close_matches(expected, known, n=3)
-        fix = f"Set suite_region, for example to {' or '.join(near or ['us-east-1'])}. A region newer than the installed boto3 needs a newer boto3."
+        fix = f"Set suite_region, for example to {' or '.join(near or ['us-east-1'])}. A newer region needs a newer boto3."
         return [finding("suite_region", expected, "there is no such region.", fix)]
     if actual != expected:
         actual = f"region {actual}" if actual else "no region"

@@ -1,0 +1,70 @@
+"""What a lab container takes over from this machine so that it can reach the package registries: Debian mirrors, certificate authorities,
+proxies and pip's settings. Nothing of it is written into the repository."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import subprocess
+from pathlib import Path
+
+# Where Debian keeps what its administrator trusts besides the distribution's certificates.
+ADDED_AUTHORITIES = Path("/usr/local/share/ca-certificates")
+DEFAULT_SOURCES = """\
+deb http://deb.debian.org/debian bookworm main
+deb http://deb.debian.org/debian bookworm-updates main
+deb http://deb.debian.org/debian-security bookworm-security main
+"""
+PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+PIP_OPTIONS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "default-timeout")
+
+
+def apt_sources() -> str:
+    """The machine's own Debian mirrors when it runs the same Debian as the image, Debian's public ones otherwise. As one sources.list."""
+    if "VERSION_CODENAME=bookworm" not in Path("/etc/os-release").read_text():
+        return DEFAULT_SOURCES
+    # apt itself reads both file formats; its own view is the only one that needs no parser here.
+    view = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT) $(CREATED_BY)"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found: dict[tuple[str, str], set[str]] = {}
+    for line in view.stdout.splitlines():
+        uri, release, component, created_by = line.split()
+        if created_by == "Packages" and release.startswith("bookworm") and "debian" in uri:
+            found.setdefault((uri, release), set()).add(component)
+    if not any(release == "bookworm" for _, release in found):
+        return DEFAULT_SOURCES
+    return "".join(f"deb {uri} {release} {' '.join(sorted(components))}\n" for (uri, release), components in found.items())
+
+
+def apt_configuration() -> str:
+    """The machine's `Acquire` settings (proxies, mirrors that carry old dates), as an apt.conf."""
+    dump = subprocess.run(["apt-config", "dump", "Acquire"], capture_output=True, text=True, check=False).stdout
+    wanted = re.compile(r'^Acquire::(https?::|Check-Valid-Until|Check-Date|Retries)[^"]*"[^"]+";$')
+    return "".join(f"{line}\n" for line in dump.splitlines() if wanted.match(line))
+
+
+def certificate_authorities() -> dict[str, str]:
+    """The certificates that were added to this machine's own (a company's proxy, say), by file name."""
+    return {path.name: path.read_text() for path in sorted(ADDED_AUTHORITIES.glob("**/*.crt"))}
+
+
+def environment() -> dict[str, str]:
+    """Proxies and pip's settings of the machine, as environment variables."""
+    values = {name: os.environ[name] for name in PROXIES if os.environ.get(name)}
+    if values:
+        # The lab's own addresses are never behind a proxy.
+        local = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "10.0.0.0/16,10.0.0.1,169.254.169.254")))
+        values.update(no_proxy=local, NO_PROXY=local)
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(["/etc/pip.conf", Path.home() / ".pip" / "pip.conf", Path.home() / ".config" / "pip" / "pip.conf"])
+    for option in PIP_OPTIONS:
+        name = "PIP_" + option.upper().replace("-", "_")
+        value = os.environ.get(name) or parser.get("global", option, fallback=None)
+        if value:
+            values[name] = " ".join(value.split())
+    return values

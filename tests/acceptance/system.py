@@ -121,7 +121,7 @@ class System:
         return self.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
 
     def get(self, path: str, method: str = "GET", body: str | None = None, headers: dict[str, str] | None = None) -> Answer:
-        """One request to the load balancer, on a connection of its own so that the next may meet another instance. No redirect is followed."""
+        """One request to the load balancer on a new connection, so that the next may meet another instance. Follows no redirect."""
         url = urlsplit(self.app_url)
         kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
         connection = kind(url.hostname, url.port, timeout=15)

@@ -1,0 +1,51 @@
+"""Input that must be refused before the first change, and what the refusal must say: the variable, the value, the fix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class BadInput:
+    """`words` all stand in the message."""
+
+    name: str
+    options: tuple[str, ...]
+    words: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def extra(variable: str, value: str, *words: str, name: str = "") -> BadInput:
+    return BadInput(name or f"{variable}={value}", ("-e", f"{variable}={value}"), (variable, value, *words))
+
+
+def structured(name: str, variables: str, *words: str) -> BadInput:
+    return BadInput(name, ("-e", variables), words)
+
+
+# Nobody's credentials: no variable, no file, no metadata service.
+NO_CREDENTIALS = {
+    "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+    "AWS_CONFIG_FILE": "/nonexistent",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+BAD_INPUTS = [
+    extra("vpc_cidr_block", "10.0.0.0/99", name="CIDR that is none"),
+    structured("overlapping subnets", '{"vpc_public_subnets": ["10.0.1.0/24", "10.0.1.128/25"]}', "vpc_public_subnets", "overlap"),
+    extra("suite_region", "us-esat-1", name="unknown region"),
+    extra("suite_environment", "Lab_One", name="environment that makes an illegal bucket name"),
+    extra("alarms_email", "", name="alarms without an address"),
+    structured("min greater than max", '{"autoscaling_min_size": 5}', "autoscaling_min_size", "autoscaling_max_size", "5"),
+    extra("django_wsgi_application", "mysite/wsgi.py", name="WSGI path that cannot be"),
+    extra("suite_account_id", "999999999999", "123456789012", name="another account"),
+    extra("suite_aws_endpoint_url", "https://ec2.us-east-1.amazonaws.com", name="lab endpoint outside this machine"),
+    extra("autoscaling_mim_size", "2", "autoscaling_min_size", name="misspelt variable"),
+    BadInput("no credentials", ("-i", "inventories/staging"), ("credentials",), NO_CREDENTIALS),
+    BadInput(
+        "real inventory with a stray endpoint",
+        ("-i", "inventories/staging"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+        {**NO_CREDENTIALS, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
+    ),
+]

@@ -1,6 +1,6 @@
 """The life of one system in the lab, in order: nothing, plan, build, rerun, repair, bad input, removal, nothing.
 
-Each test is one step and stands on the ones before it. What a step prints is kept (see `recorder`), for reading and for the search for secrets.
+Each test is one step and stands on the ones before it. What a step prints is kept, to be read and to be searched for secrets (`recorder`).
 """
 
 from __future__ import annotations

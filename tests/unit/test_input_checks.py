@@ -1,0 +1,269 @@
+"""What a table of checks says about values, without Ansible and without AWS."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.espalier.aws.plugins.module_utils.findings import render
+from ansible_collections.espalier.aws.plugins.plugin_utils import input_checks
+from ansible_collections.espalier.aws.plugins.plugin_utils.input_checks import Input
+
+ZONES = Input("zones", ["us-east-1a", "us-east-1b"])
+
+
+def one(findings: list[dict]) -> dict:
+    assert len(findings) == 1, findings
+    return findings[0]
+
+
+def network(cidr="10.0.0.0/16", public=("10.0.1.0/24", "10.0.2.0/24"), private=("10.0.10.0/24", "10.0.11.0/24")):
+    return input_checks.network(Input("vpc", cidr), [Input("public", list(public)), Input("private", list(private))], ZONES)
+
+
+def test_the_default_network_is_right():
+    assert network() == []
+
+
+@pytest.mark.parametrize(
+    ("cidr", "word"),
+    [
+        ("10.0.0.0/8", "between /16 and /28"),
+        ("10.0.0.1/16", "host bits"),
+        ("ten", "no IPv4 network"),
+        ("10.0.0.0/33", "no IPv4 network"),
+        (None, "no IPv4"),
+    ],
+)
+def test_a_wrong_vpc_block(cidr, word):
+    wrong = network(cidr=cidr)[0]
+    assert wrong["variable"] == "vpc"
+    assert word in wrong["problem"]
+
+
+@pytest.mark.parametrize(
+    ("public", "word"),
+    [
+        (("10.1.1.0/24", "10.0.2.0/24"), "not inside the VPC's 10.0.0.0/16"),
+        (("10.0.1.0/24", "10.0.10.128/25"), "10.0.10.128/25 overlaps 10.0.10.0/24 of private"),
+        (("10.0.1.0/24", "10.0.1.0/24"), "overlaps 10.0.1.0/24 of public"),
+        (("10.0.1.0/24",), "1 CIDR blocks for 2 availability zones"),
+        (("10.0.1.0/29", "10.0.2.0/24"), "between /16 and /28"),
+        (("10.0.1.1/24", "10.0.2.0/24"), "its network is 10.0.1.0/24"),
+    ],
+)
+def test_wrong_subnets(public, word):
+    wrong = one(network(public=public))
+    assert wrong["variable"] == "public"
+    assert word in wrong["problem"]
+
+
+def environment(name, project="django"):
+    return input_checks.environment(Input("suite_environment", name), Input("suite_project", project))
+
+
+@pytest.mark.parametrize("name", ["lab", "production", "pr-12", "x"])
+def test_environments(name):
+    assert environment(name) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("Prod", "prod"), ("my_env", "my-env"), ("-x", "x"), ("a--b", "a-b"), ("ä.b", "b"), ("1", "staging"), ("", "staging")],
+)
+def test_wrong_environments(name, near):
+    wrong = one(environment(name))
+    assert wrong["variable"] == "suite_environment"
+    assert near in wrong["fix"]
+
+
+def test_a_missing_environment():
+    assert one(environment(None))["value"] is None
+
+
+def names(environment, **kinds):
+    return input_checks.names(Input("suite_environment", environment), {kind: Input(f"{kind}_name", name) for kind, name in kinds.items()})
+
+
+def test_names_of_the_default_environment():
+    account = "123456789012"
+    good = {
+        "bucket": f"lab-django-static-{account}",
+        "load_balancer": "lab-django-alb",
+        "target_group": "lab-django-tg",
+        "db_instance": "lab-django-postgres",
+        "database": "postgresDB",
+        "database_user": "postgres",
+        "parameter": "/DjangoApp/rds_endpoint",
+        "secret": "django-db-credentials",
+        "log_group": "/aws/ec2/django-app",
+        "iam_role": "lab-django-instance-role",
+        "topic": "lab-django-alarms",
+        "db_subnet_group": "lab-django-db",
+        "launch_template": "lab-django-lt",
+        "autoscaling_group": "lab-django-asg",
+        "security_group": "lab-django-app",
+    }
+    assert names("lab", **good) == []
+
+
+def test_an_environment_that_makes_long_names():
+    name = "a-very-long-environment-name"
+    wrong = one(
+        names(name, load_balancer=f"{name}-django-alb", target_group=f"{name}-django-tg", bucket=f"{name}-django-static-123456789012")
+    )
+    assert wrong["variable"] == "suite_environment"
+    assert "(39 characters, at most 32)" in wrong["problem"]
+    assert "S3 bucket" not in wrong["problem"], "56 characters are good enough for a bucket"
+    assert wrong["fix"] == "Use at most 21 characters in suite_environment."
+    shorter = name[:21]
+    assert names(shorter, load_balancer=f"{shorter}-django-alb") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("bucket", "Upper"),
+        ("bucket", "ab"),
+        ("bucket", "under_score"),
+        ("bucket", "xn--bucket"),
+        ("bucket", "name-s3alias"),
+        ("bucket", "b" * 64),
+        ("load_balancer", "internal-alb"),
+        ("load_balancer", "alb-"),
+        ("load_balancer", "dot.ted"),
+        ("target_group", "-tg"),
+        ("db_instance", "1db"),
+        ("db_instance", "a--b"),
+        ("db_instance", "a" * 64),
+        ("database", "post-gres"),
+        ("database_user", "rdsadmin"),
+        ("database_user", "pg_x"),
+        ("db_subnet_group", "default"),
+        ("iam_role", "r" * 65),
+        ("parameter", "/aws/x"),
+        ("parameter", "/a b"),
+        ("log_group", "a:b"),
+        ("security_group", "sg-x"),
+        ("launch_template", "lt"),
+        ("topic", "a.b"),
+    ],
+)
+def test_wrong_names(kind, name):
+    wrong = one(names("lab", **{kind: name}))
+    assert (wrong["variable"], wrong["value"]) == (f"{kind}_name", name)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "variable"),
+    [((1, 2, 3), None), ((2, 2, 2), None), ((4, 4, 3), "desired"), ((3, 2, 3), "min"), ((1, 9, 3), "desired"), (("x", 2, 3), None)],
+)
+def test_sizes(sizes, variable):
+    findings = input_checks.ordered([Input(name, value) for name, value in zip(("min", "desired", "max"), sizes, strict=True)])
+    assert [found["variable"] for found in findings] == ([variable] if variable else [])
+
+
+def test_min_above_max_without_a_desired_number():
+    wrong = one(input_checks.ordered([Input("min", 5), Input("max", 3)]))
+    assert "max (3)" in wrong["problem"]
+
+
+def test_a_timeout_below_its_interval():
+    assert input_checks.below(Input("timeout", 5), Input("interval", 30)) == []
+    assert one(input_checks.below(Input("timeout", 30), Input("interval", 30)))["variable"] == "timeout"
+
+
+def test_limits():
+    assert input_checks.between(Input("days", 7), 0, 35) == []
+    assert one(input_checks.between(Input("days", 36), 0, 35))["variable"] == "days"
+
+
+@pytest.mark.parametrize("address", ["ops@example.com", ["a@b.example", "c+d@b.example"]])
+def test_addresses(address):
+    assert input_checks.email(Input("mail", address)) == []
+
+
+@pytest.mark.parametrize(
+    "address", [None, "", [], "ops", "ops@localhost", "a b@example.com", "a@b@c.d", "a@-x.de", ["ops@example.com", "x"]]
+)
+def test_wrong_addresses(address):
+    assert one(input_checks.email(Input("mail", address), Input("alarms", True)))["variable"] == "mail"
+
+
+def test_no_address_is_needed_without_alarms():
+    assert input_checks.email(Input("mail", ""), Input("alarms", False)) == []
+
+
+@pytest.mark.parametrize("path", ["mysite.wsgi:application", "wsgi:app", "a.b.c:x.y"])
+def test_wsgi_paths(path):
+    assert input_checks.wsgi_path(Input("wsgi", path)) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "near"),
+    [
+        ("mysite.wsgi", "mysite.wsgi:application."),
+        ("mysite.wsgi.application", "mysite.wsgi:application."),
+        ("mysite/wsgi.py", "mysite.wsgi:application."),
+        ("mysite.wsgi:", "mysite.wsgi:application."),
+        ("my-site.wsgi:application", "mysite.wsgi:application."),
+        ("mysite.class:app", "mysite.wsgi:application."),
+        ("", "mysite.wsgi:application."),
+        (None, "mysite.wsgi:application."),
+    ],
+)
+def test_wrong_wsgi_paths(path, near):
+    assert one(input_checks.wsgi_path(Input("wsgi", path)))["fix"].endswith(near)
+
+
+@pytest.mark.parametrize(
+    ("module", "near"), [("mysite/settings.py", "mysite.settings."), ("my-site.settings", "mysite.settings."), (None, "mysite.settings.")]
+)
+def test_wrong_settings_modules(module, near):
+    assert one(input_checks.dotted_module(Input("settings", module)))["fix"].endswith(near)
+    assert input_checks.dotted_module(Input("settings", "mysite.settings.production")) == []
+
+
+@pytest.mark.parametrize("address", ["https://github.com/a/b.git", "git@github.com:a/b.git", "ssh://git@host/a", "file:///srv/a"])
+def test_repositories(address):
+    assert input_checks.source(Input("repository", address), Input("path", "")) == []
+
+
+@pytest.mark.parametrize(
+    ("repository", "path", "variable"), [("", "", "path"), ("not a repo", "", "repository"), ("", "/no/such/folder", "path")]
+)
+def test_wrong_sources(repository, path, variable):
+    wrong = one(input_checks.source(Input("repository", repository), Input("path", path)))
+    assert variable in wrong["fix"]
+
+
+@pytest.mark.parametrize("value", [123456789012, "12345", "12345678901x", None])
+def test_wrong_accounts(value):
+    assert one(input_checks.account_id(Input("suite_account_id", value)))["variable"] == "suite_account_id"
+    assert input_checks.account_id(Input("suite_account_id", "012345678901")) == []
+
+
+def test_zones():
+    region = Input("suite_region", "us-east-1")
+    assert input_checks.zones(ZONES, region) == []
+    assert "cannot be in region" in one(input_checks.zones(Input("zones", ["us-east-1a", "eu-west-1a"]), region))["problem"]
+    assert "two different" in one(input_checks.zones(Input("zones", ["us-east-1a", "us-east-1a"]), region))["problem"]
+    assert "two different" in one(input_checks.zones(Input("zones", ["us-east-1a"]), region))["problem"]
+
+
+def test_a_table():
+    table = [
+        {"check": "between", "value": "days", "least": 0, "most": 35},
+        {"check": "ordered", "values": ["min", "max"]},
+        {"check": "names", "environment": "env", "names": {"bucket:static": "bucket_name"}},
+        {"check": "email", "address": "later"},
+    ]
+    assert set(input_checks.variables(table[2])) == {"env", "bucket_name"}
+    findings = input_checks.run(table, {"days": 99, "min": 2, "max": 1, "env": "lab", "bucket_name": "X"}, unknown={"later"})
+    assert [found["variable"] for found in findings] == ["days", "min", "bucket_name"]
+
+
+def test_the_text_names_variable_value_and_fix():
+    text = render(input_checks.ordered([Input("min", 5), Input("max", 3)]) + environment(None))
+    assert text.splitlines()[0] == "2 problems found; nothing was changed."
+    assert "1. min (5): it is more than max (3)." in text
+    assert "2. suite_environment (not set):" in text
+    assert text.count("   Fix: Set ") == 2

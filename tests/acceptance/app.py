@@ -6,7 +6,6 @@ import re
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from html import unescape
 from urllib.parse import urlencode, urlsplit
 
 from tests.acceptance.system import System
@@ -65,31 +64,35 @@ def requests_served(system: System, instance: str, mark: str, seconds: float = 5
 
 
 def check_row_is_written_and_read_back(system: System) -> None:
-    """The form of the reference project, as a browser sends it; the row is read until both instances have shown it."""
-    text = f"acceptance {uuid.uuid4().hex}"
-    cookie, token, field = form_of(system)
-    origin = "{0.scheme}://{0.netloc}".format(urlsplit(system.app_url))
-    body = urlencode({"csrfmiddlewaretoken": token, field: text})
-    headers = {
-        "Content-Type": "application/x-www-form-urlencoded",
-        "Cookie": f"csrftoken={cookie}",
-        "Origin": origin,
-        "Referer": f"{origin}/",
-    }
-    answer = system.get("/", "POST", body, headers)
-    assert answer.status in (302, 303), f"the form answered {answer.status}: {answer.body[:500]}"
+    """The form of the reference project, as a browser sends it; the row is read until both instances can have shown it."""
+    text = write_row(system)
     pages = [system.get("/").body for _ in range(6)]
     assert all(text in page for page in pages), f"{sum(text in page for page in pages)} of 6 pages show the row"
 
 
-def form_of(system: System) -> tuple[str, str, str]:
-    """CSRF cookie, CSRF token and the name of the first text field of the page's form."""
-    answer = system.get("/")
-    cookie = re.search(r"csrftoken=(\w+)", answer.headers.get("set-cookie", ""))
-    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', answer.body)
+def write_row(system: System) -> str:
+    """Sign the guest book and return what was written."""
+    text = f"acceptance {uuid.uuid4().hex}"
+    page = system.get("/")
+    cookie = re.search(r"csrftoken=(\w+)", page.headers.get("set-cookie", ""))
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.body)
     assert cookie and token, "the page has no form with a CSRF token"
-    fields = re.findall(r"<(?:input|textarea)[^>]*\bname=\"(\w+)\"", unescape(answer.body))
-    return cookie[1], token[1], next(name for name in fields if name != "csrfmiddlewaretoken")
+    fields = re.findall(r"<(?:input|textarea)[^>]*\bname=\"(\w+)\"", page.body)
+    url = urlsplit(system.app_url)
+    origin = f"{url.scheme}://{url.netloc}"
+    headers = {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "Cookie": f"csrftoken={cookie[1]}",
+        "Origin": origin,
+        "Referer": f"{origin}/",
+    }
+    answer = system.get("/", "POST", urlencode({**dict.fromkeys(fields, text), "csrfmiddlewaretoken": token[1]}), headers)
+    assert answer.status in (302, 303), f"the form answered {answer.status}: {answer.body[:500]}"
+    return text
+
+
+def check_ready_asks_the_database(system: System) -> None:
+    assert system.get("/ready").status == 200
 
 
 def check_wrong_host_is_refused(system: System) -> None:

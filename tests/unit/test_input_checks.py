@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.espalier.aws.plugins.module_utils import check_table
+from ansible_collections.espalier.aws.plugins.module_utils.check_table import Input
 from ansible_collections.espalier.aws.plugins.module_utils.findings import render
 from ansible_collections.espalier.aws.plugins.plugin_utils import input_checks
-from ansible_collections.espalier.aws.plugins.plugin_utils.input_checks import Input
 
 ZONES = Input("zones", ["us-east-1a", "us-east-1b"])
 
@@ -256,8 +257,10 @@ def test_a_table():
         {"check": "names", "environment": "env", "names": {"bucket:static": "bucket_name"}},
         {"check": "email", "address": "later"},
     ]
-    assert set(input_checks.variables(table[2])) == {"env", "bucket_name"}
-    findings = input_checks.run(table, {"days": 99, "min": 2, "max": 1, "env": "lab", "bucket_name": "X"}, unknown={"later"})
+    assert set(check_table.variables(table[2])) == {"env", "bucket_name"}
+    values = {"days": 99, "min": 2, "max": 1, "env": "lab", "bucket_name": "X"}
+    bound = check_table.bind(table, input_checks.CHECKS, values, unknown={"later"})
+    findings = [found for check, arguments in bound for found in check(**arguments)]
     assert [found["variable"] for found in findings] == ["days", "min", "bucket_name"]
 
 
@@ -267,3 +270,8 @@ def test_the_text_names_variable_value_and_fix():
     assert "1. min (5): it is more than max (3)." in text
     assert "2. suite_environment (not set):" in text
     assert text.count("   Fix: Set ") == 2
+
+
+def test_a_table_with_an_unknown_check():
+    with pytest.raises(ValueError, match="there is no check nonsense"):
+        list(check_table.bind([{"check": "nonsense"}], input_checks.CHECKS, {}))

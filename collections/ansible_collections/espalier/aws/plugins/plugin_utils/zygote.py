@@ -127,7 +127,10 @@ def main() -> None:
     path, parent_id = sys.argv[1], int(sys.argv[2])
     parent = os.pidfd_open(parent_id)
     # The folder of this script holds Ansible plugins whose names could hide standard modules.
-    sys.path = [entry for entry in sys.path if entry != os.path.dirname(os.path.abspath(__file__))]
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path = [entry for entry in sys.path if entry != here]
+    # Once ansible_collections is imported, a module's own archive cannot add this collection to it.
+    sys.path.append(os.path.normpath(os.path.join(here, *[os.pardir] * 5)))
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         os.umask(0o077)
         listener.bind(path)

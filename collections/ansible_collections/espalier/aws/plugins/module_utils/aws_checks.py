@@ -1,0 +1,227 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What only AWS knows about the inputs: whether what they ask for exists, can be created here, and is nobody else's.
+
+A check takes the AWS clients and inputs, reads, and returns findings.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.espalier.aws.plugins.module_utils.check_table import Input
+from ansible_collections.espalier.aws.plugins.module_utils.findings import finding
+
+with contextlib.suppress(ImportError):
+    from botocore.exceptions import ClientError
+
+
+@dataclass(frozen=True)
+class Aws:
+    """Clients by boto3's name, and whose resources are ours."""
+
+    clients: dict[str, Any]
+    project: str
+    environment: str
+    account_id: str
+    region: str
+
+    def filters(self, **more: str) -> list[dict]:
+        wanted = {"tag:Project": self.project, "tag:Environment": self.environment, **more}
+        return [{"Name": name, "Values": value.split(",")} for name, value in wanted.items()]
+
+
+def _code(error: ClientError) -> str:
+    return error.response["Error"]["Code"]
+
+
+def zones(aws: Aws, zones: Input) -> list[dict]:
+    answer = aws.clients["ec2"].describe_availability_zones(Filters=[{"Name": "zone-type", "Values": ["availability-zone"]}])
+    usable = sorted(zone["ZoneName"] for zone in answer["AvailabilityZones"] if zone["State"] == "available")
+    strangers = [zone for zone in zones.value if zone not in usable]
+    if not strangers:
+        return []
+    problem = f"{', '.join(strangers)} is no availability zone that account {aws.account_id} has in {aws.region}."
+    return [finding(zones.name, zones.value, problem, f"Set {zones.name} to two of: {', '.join(usable)}.")]
+
+
+def instance_types(aws: Aws, types: list[Input], zones: Input) -> list[dict]:
+    names = sorted({one.value for one in types})
+    pages = aws.clients["ec2"].get_paginator("describe_instance_type_offerings")
+    wanted = [{"Name": "instance-type", "Values": names}, {"Name": "location", "Values": list(zones.value)}]
+    offers = {
+        (offer["InstanceType"], offer["Location"])
+        for page in pages.paginate(LocationType="availability-zone", Filters=wanted)
+        for offer in page["InstanceTypeOfferings"]
+    }
+    findings = []
+    for one in types:
+        missing = [zone for zone in zones.value if (one.value, zone) not in offers]
+        if missing:
+            problem = f"there is no such instance type in {', '.join(missing)}."
+            fix = f"Set {one.name} to a type that every zone of {zones.name} has; newer zones have t3.micro where t2.micro is missing."
+            findings.append(finding(one.name, one.value, problem, fix))
+    return findings
+
+
+def _orderable(rds, **options: Any) -> list[dict]:
+    """What RDS would create; nothing for a version or class that it does not know."""
+    try:
+        pages = rds.get_paginator("describe_orderable_db_instance_options").paginate(Engine="postgres", Vpc=True, **options)
+        return [option for page in pages for option in page["OrderableDBInstanceOptions"]]
+    except ClientError as error:
+        if _code(error) in ("InvalidParameterCombination", "InvalidParameterValue"):
+            return []
+        raise
+
+
+def _newest_first(versions: set[str]) -> list[str]:
+    return sorted(versions, key=lambda version: [int(part) for part in re.findall(r"\d+", version)], reverse=True)
+
+
+def database(aws: Aws, identifier: Input, version: Input, instance_class: Input, storage_type: Input, multi_az: Input) -> list[dict]:
+    """A database that is there already is never created again, whatever can be created today."""
+    rds = aws.clients["rds"]
+    try:
+        rds.describe_db_instances(DBInstanceIdentifier=identifier.value)
+        return []
+    except ClientError as error:
+        if _code(error) not in ("DBInstanceNotFound", "DBInstanceNotFoundFault"):
+            raise
+    options = _orderable(rds, EngineVersion=version.value, DBInstanceClass=instance_class.value)
+    if not options:
+        return _what_instead(_orderable(rds, DBInstanceClass=instance_class.value), version, instance_class, aws.region)
+    options = [option for option in options if option["StorageType"] == storage_type.value]
+    if not options:
+        problem = f"RDS has no PostgreSQL {version.value} on {instance_class.value} with this storage in {aws.region}."
+        return [
+            finding(
+                storage_type.name, storage_type.value, problem, f"Set {storage_type.name} to gp3, or choose another {instance_class.name}."
+            )
+        ]
+    if multi_az.value and not any(option["MultiAZCapable"] for option in options):
+        problem = f"RDS has no Multi-AZ PostgreSQL {version.value} on {instance_class.value} in {aws.region}."
+        return [finding(multi_az.name, multi_az.value, problem, f"Set {multi_az.name} to false, or choose another {instance_class.name}.")]
+    return []
+
+
+def _what_instead(options: list[dict], version: Input, instance_class: Input, region: str) -> list[dict]:
+    versions = _newest_first({option["EngineVersion"] for option in options})
+    if not versions:
+        problem = f"RDS has no PostgreSQL on this class in {region}."
+        return [
+            finding(instance_class.name, instance_class.value, problem, f"Set {instance_class.name} to another class, such as db.t3.micro.")
+        ]
+    major = str(version.value).split(".")[0]
+    near = [one for one in versions if one.split(".")[0] == major] or versions
+    problem = f"RDS creates no PostgreSQL of this version on {instance_class.value} in {region}."
+    return [finding(version.name, version.value, problem, f"Set {version.name} to one of: {', '.join(near[:5])}.")]
+
+
+def _owner(tags: list[dict], ours: Aws) -> str | None:
+    """Whose a resource is, when its tags say that it is not ours. Without tags it may be one of a run that was cut short."""
+    found = {tag["Key"]: tag["Value"] for tag in tags}
+    if found.get("Environment", ours.environment) == ours.environment and found.get("Project", ours.project) == ours.project:
+        return None
+    return f"environment {found.get('Environment', '(no tag)')} of project {found.get('Project', '(no tag)')}"
+
+
+def _taken(name: Input, kind: str, owner: str | None) -> list[dict]:
+    if owner is None:
+        return []
+    problem = f"this {kind} of the account belongs to {owner}."
+    return [finding(name.name, name.value, problem, f"Set {name.name} to a name of this environment's own.")]
+
+
+def parameter(aws: Aws, name: Input) -> list[dict]:
+    try:
+        answer = aws.clients["ssm"].list_tags_for_resource(ResourceType="Parameter", ResourceId=name.value)
+    except ClientError as error:
+        if _code(error) == "InvalidResourceId":
+            return []
+        raise
+    return _taken(name, "SSM parameter", _owner(answer["TagList"], aws))
+
+
+def secret(aws: Aws, name: Input) -> list[dict]:
+    try:
+        answer = aws.clients["secretsmanager"].describe_secret(SecretId=name.value)
+    except ClientError as error:
+        if _code(error) == "ResourceNotFoundException":
+            return []
+        raise
+    return _taken(name, "secret", _owner(answer.get("Tags") or [], aws))
+
+
+def bucket(aws: Aws, name: Input) -> list[dict]:
+    """Bucket names are one space for all accounts."""
+    try:
+        aws.clients["s3"].head_bucket(Bucket=name.value, ExpectedBucketOwner=aws.account_id)
+        return []
+    except ClientError as error:
+        if _code(error) in ("404", "NoSuchBucket"):
+            return []
+        if _code(error) not in ("403", "301"):
+            raise
+        where = "in another region" if _code(error) == "301" else "in another account, or closed to these credentials"
+        return [finding(name.name, name.value, f"an S3 bucket of this name exists {where}.", f"Set {name.name} to a name of your own.")]
+
+
+def certificate(aws: Aws, arn: Input) -> list[dict]:
+    """A certificate of AWS Certificate Manager that the load balancer can use now; empty is no certificate."""
+    if not arn.value:
+        return []
+    if not re.fullmatch(rf"arn:aws[a-z-]*:acm:{re.escape(aws.region)}:\d{{12}}:certificate/\S+", arn.value):
+        problem = f"this is no ARN of an ACM certificate in {aws.region}, where the load balancer is."
+        return [finding(arn.name, arn.value, problem, f"Set {arn.name} to a certificate of {aws.region}, or leave it empty for HTTP.")]
+    try:
+        status = aws.clients["acm"].describe_certificate(CertificateArn=arn.value)["Certificate"]["Status"]
+    except ClientError as error:
+        if _code(error) != "ResourceNotFoundException":
+            raise
+        status = "not there"
+    if status == "ISSUED":
+        return []
+    fix = f"Wait until it is issued (validation record in DNS), or correct {arn.name}."
+    return [finding(arn.name, arn.value, f"the certificate is {status}, and a listener needs an issued one.", fix)]
+
+
+def vpc(aws: Aws, cidr_block: Input) -> list[dict]:
+    """The CIDR block of a VPC cannot be changed."""
+    vpcs = aws.clients["ec2"].describe_vpcs(Filters=aws.filters())["Vpcs"]
+    if not vpcs or cidr_block.value in [one["CidrBlock"] for one in vpcs]:
+        return []
+    problem = f"the VPC {vpcs[0]['VpcId']} exists with {vpcs[0]['CidrBlock']}, and AWS cannot change that."
+    return [
+        finding(cidr_block.name, cidr_block.value, problem, f"Set {cidr_block.name} to {vpcs[0]['CidrBlock']}, or remove the system first.")
+    ]
+
+
+def instances(aws: Aws, tags: Input, inventory_hosts: Input) -> list[dict]:
+    """For a run that configures instances without making them. `tags` is the run's, `inventory_hosts` what the inventory found."""
+    if "app" not in tags.value or {"all", "compute"} & set(tags.value):
+        return []
+    filters = aws.filters(**{"tag:Role": "app", "instance-state-name": "pending,running"})
+    pages = aws.clients["ec2"].get_paginator("describe_instances").paginate(Filters=filters)
+    found = [one["InstanceId"] for page in pages for group in page["Reservations"] for one in group["Instances"]]
+    if not found:
+        problem = f"environment {aws.environment} has no running instance that the application could be put on."
+        return [
+            finding("--tags", ",".join(tags.value), problem, "Run ansible-playbook site.yml without --tags, or with --tags compute,app.")
+        ]
+    if not inventory_hosts.value:
+        problem = f"{', '.join(found)} run, but the inventory found no host of the group app."
+        return [
+            finding(
+                "--tags", ",".join(tags.value), problem, "See the inventory's warning above: ansible-inventory --graph shows what it finds."
+            )
+        ]
+    return []
+
+
+CHECKS = {
+    function.__name__: function for function in (bucket, certificate, database, instance_types, instances, parameter, secret, vpc, zones)
+}
+SERVICES = ("ec2", "rds", "ssm", "secretsmanager", "s3", "acm")

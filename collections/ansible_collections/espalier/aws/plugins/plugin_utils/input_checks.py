@@ -1,0 +1,317 @@
+# Copyright: the Espalier authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What can be wrong with the inputs' values, seen without asking AWS.
+
+A check takes inputs (name and value of a variable) and returns findings. A value of a wrong type is no concern of a
+check: the argument specs have said so already, and the check stays silent.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import keyword
+import re
+from itertools import combinations, pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from ansible_collections.espalier.aws.plugins.module_utils.check_table import Input
+from ansible_collections.espalier.aws.plugins.module_utils.findings import finding
+
+
+class NameRule(NamedTuple):
+    """What AWS accepts as a name. The pattern is matched against the whole name."""
+
+    kind: str
+    longest: int
+    pattern: str
+    says: str
+    shortest: int = 1
+
+
+# From the API references of each service (2026-11).
+NAME_RULES = {
+    "alarm": NameRule("alarm", 255, r".+", "any characters"),
+    "autoscaling_group": NameRule("auto scaling group", 255, r"[^:]+", "no colon"),
+    "bucket": NameRule(
+        "S3 bucket",
+        63,
+        r"(?!xn--|sthree-|amzn-s3-demo-)(?!.*(-s3alias|--ol-s3|--x-s3|--table-s3)$)[a-z0-9]([a-z0-9-]*[a-z0-9])?",
+        "lower-case letters, digits and hyphens, a letter or digit at both ends, and none of AWS's reserved prefixes and suffixes",
+        3,
+    ),
+    "database": NameRule("PostgreSQL database", 63, r"[A-Za-z_][A-Za-z0-9_]*", "letters, digits and underscores, beginning with a letter"),
+    "database_user": NameRule(
+        "PostgreSQL user",
+        63,
+        r"(?!(admin|rdsadmin|rdsrepladmin)$|rds_|pg_)[A-Za-z][A-Za-z0-9_]*",
+        "letters, digits and underscores, and no reserved word",
+    ),
+    "db_instance": NameRule(
+        "DB instance", 63, r"(?!.*--)[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])?", "letters, digits and single hyphens, beginning with a letter"
+    ),
+    "db_subnet_group": NameRule("DB subnet group", 255, r"(?!default$)[a-z0-9 ._-]+", "lower-case letters, digits, spaces, . _ -"),
+    "iam_role": NameRule("IAM role", 64, r"[A-Za-z0-9+=,.@_-]+", "letters, digits and + = , . @ _ -"),
+    "launch_template": NameRule("launch template", 128, r"[A-Za-z0-9()./_-]+", "letters, digits and ( ) . / _ -", 3),
+    "load_balancer": NameRule(
+        "load balancer",
+        32,
+        r"(?!internal-)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?",
+        "letters, digits and hyphens, beginning and ending with a letter or digit and not beginning with internal-",
+    ),
+    "log_group": NameRule("log group", 512, r"(?!aws/)[A-Za-z0-9._/#-]+", "letters, digits and . _ / # -"),
+    "parameter": NameRule(
+        "SSM parameter", 1011, r"(?!/?(?i:aws|ssm))(/?[A-Za-z0-9._-]+){1,16}", "letters, digits and . _ - /, not beginning with aws or ssm"
+    ),
+    "secret": NameRule("secret", 512, r"[A-Za-z0-9/_+=.@-]+", "letters, digits and / _ + = . @ -"),
+    "security_group": NameRule(
+        "security group", 255, r"(?!sg-)[A-Za-z0-9 ._:/()#,@\[\]+=&;{}!$*-]+", "letters, digits and punctuation, not beginning with sg-"
+    ),
+    "target_group": NameRule("target group", 32, r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?", "letters, digits and hyphens inside"),
+    "topic": NameRule("SNS topic", 256, r"[A-Za-z0-9_-]+", "letters, digits, underscores and hyphens"),
+}
+
+# Of what the names of an environment are made; each service's own rule is checked on the whole name.
+WORD = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
+EMAIL = re.compile(r"[^@\s,;<>\"]+@[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)+")
+GIT_ADDRESS = re.compile(r"(https?|ssh|git|file)://\S+|[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:\S+")
+
+
+def environment(environment: Input, project: Input) -> list[dict]:
+    """The words that names are made of."""
+    findings = []
+    for word in (environment, project):
+        if word.value is None:
+            findings.append(finding(word.name, None, "every name and tag is made with it.", f"Set {word.name}, for example to staging."))
+        elif not WORD.fullmatch(str(word.value)) or "--" in str(word.value):
+            problem = "it is part of names such as the S3 bucket's, and must be lower-case letters, digits and single hyphens inside."
+            suggestion = re.sub(r"[^a-z0-9]+", "-", str(word.value).lower()).strip("-")
+            fix = f"Set {word.name} to a word such as {suggestion if WORD.fullmatch(suggestion) else 'staging'}."
+            findings.append(finding(word.name, word.value, problem, fix))
+    return findings
+
+
+def account_id(account: Input) -> list[dict]:
+    if account.value is None:
+        return [
+            finding(
+                account.name,
+                None,
+                "without it, nothing says which account this is for.",
+                f"Set {account.name} in the inventory, in quotes.",
+            )
+        ]
+    if isinstance(account.value, str) and re.fullmatch(r"\d{12}", account.value):
+        return []
+    problem = "an AWS account id is a string of 12 digits (without quotes YAML reads a number, and may read it as octal)."
+    return [finding(account.name, account.value, problem, f'Write it in quotes, as in {account.name}: "123456789012".')]
+
+
+def names(environment: Input, names: dict[str, Input]) -> list[dict]:
+    """Names that AWS would refuse. A name that is too long for its environment's sake is the environment's finding."""
+    if not WORD.fullmatch(str(environment.value)):
+        return []
+    findings, too_long = [], []
+    for kind, name in names.items():
+        rule = NAME_RULES[kind.split(":")[0]]
+        if not isinstance(name.value, str):
+            continue
+        if len(name.value) > rule.longest and environment.value in name.value:
+            too_long.append(
+                (len(name.value) - rule.longest, f"{rule.kind} {name.value} ({len(name.value)} characters, at most {rule.longest})")
+            )
+        elif not rule.shortest <= len(name.value) <= rule.longest or not re.fullmatch(rule.pattern, name.value):
+            problem = f"AWS refuses it as the name of a {rule.kind}: {rule.shortest} to {rule.longest} characters, {rule.says}."
+            findings.append(finding(name.name, name.value, problem, f"Set {name.name} to such a name."))
+    if too_long:
+        allowed = len(environment.value) - max(excess for excess, _text in too_long)
+        problem = f"it makes names that are too long: {'; '.join(text for _excess, text in too_long)}."
+        fix = (
+            f"Use at most {allowed} characters in {environment.name}." if allowed > 0 else f"Shorten {environment.name} and suite_project."
+        )
+        findings.append(finding(environment.name, environment.value, problem, fix))
+    return findings
+
+
+def _network(text: object) -> ipaddress.IPv4Network | str:
+    """The network, or what is wrong with it."""
+    try:
+        return ipaddress.IPv4Network(str(text))
+    except ValueError as error:
+        if "host bits" in str(error):
+            return f"{text} has host bits set; its network is {ipaddress.IPv4Network(str(text), strict=False)}"
+        return f"{text} is no IPv4 network such as 10.0.0.0/16"
+
+
+def _size_problem(network: ipaddress.IPv4Network) -> str | None:
+    # VPCs and subnets alike: Amazon VPC user guide, "VPC CIDR blocks".
+    return None if 16 <= network.prefixlen <= 28 else f"{network} must be between /16 and /28"
+
+
+def network(vpc: Input, subnets: list[Input], zones: Input) -> list[dict]:
+    """CIDR blocks: valid, of a size that AWS accepts, inside the VPC, apart from each other, one a zone in each tier."""
+    findings, accepted = [], []
+    whole = _network(vpc.value)
+    wrong = whole if isinstance(whole, str) else _size_problem(whole)
+    if wrong:
+        findings.append(finding(vpc.name, vpc.value, f"{wrong}.", f"Set {vpc.name} to a network such as 10.0.0.0/16."))
+    for tier in subnets:
+        if not isinstance(tier.value, list):
+            continue
+        if isinstance(zones.value, list) and len(tier.value) != len(zones.value):
+            problem = f"it has {len(tier.value)} CIDR blocks for {len(zones.value)} availability zones ({zones.name})."
+            findings.append(finding(tier.name, tier.value, problem, f"Give {tier.name} one CIDR block for each zone, in the zones' order."))
+        for block in tier.value:
+            subnet = _network(block)
+            wrong = subnet if isinstance(subnet, str) else _size_problem(subnet)
+            if not wrong and not isinstance(whole, str) and not subnet.subnet_of(whole):
+                wrong = f"{subnet} is not inside the VPC's {whole} ({vpc.name})"
+            if wrong:
+                findings.append(finding(tier.name, tier.value, f"{wrong}.", f"Correct the CIDR block in {tier.name}."))
+            else:
+                accepted.append((tier, subnet))
+    for (one, left), (other, right) in combinations(accepted, 2):
+        if left.overlaps(right):
+            problem = f"{left} overlaps {right} of {other.name}."
+            findings.append(finding(one.name, one.value, problem, f"Change one of the two, in {one.name} or {other.name}."))
+    return findings
+
+
+def zones(zones: Input, region: Input) -> list[dict]:
+    """Two or more different zones of the region; whether AWS has them is asked later."""
+    if not isinstance(zones.value, list):
+        return []
+    findings = []
+    if len(set(zones.value)) < 2 or len(set(zones.value)) != len(zones.value):
+        problem = "a load balancer and a DB subnet group need two different availability zones."
+        findings.append(finding(zones.name, zones.value, problem, f"Set {zones.name} to two zones of the region."))
+    strangers = [zone for zone in zones.value if not str(zone).startswith(str(region.value))]
+    if strangers:
+        problem = f"{', '.join(map(str, strangers))} cannot be in region {region.value} ({region.name})."
+        findings.append(
+            finding(zones.name, zones.value, problem, f"Set {zones.name} to zones of {region.value}, or correct {region.name}.")
+        )
+    return findings
+
+
+def ordered(values: list[Input]) -> list[dict]:
+    """Numbers that must not decrease from one to the next, such as min, desired, max."""
+    findings = []
+    numbers = [value for value in values if isinstance(value.value, (int, float)) and not isinstance(value.value, bool)]
+    for smaller, larger in pairwise(numbers):
+        if smaller.value > larger.value:
+            problem = f"it is more than {larger.name} ({larger.value})."
+            fix = f"Set {smaller.name} to at most {larger.value}, or {larger.name} to at least {smaller.value}."
+            findings.append(finding(smaller.name, smaller.value, problem, fix))
+    return findings
+
+
+def below(smaller: Input, larger: Input) -> list[dict]:
+    """A number that must be less than another, such as a health check's timeout and its interval."""
+    if not (isinstance(smaller.value, (int, float)) and isinstance(larger.value, (int, float))) or smaller.value < larger.value:
+        return []
+    return [
+        finding(
+            smaller.name,
+            smaller.value,
+            f"it must be less than {larger.name} ({larger.value}).",
+            f"Set {smaller.name} below {larger.value}.",
+        )
+    ]
+
+
+def between(value: Input, least: int, most: int) -> list[dict]:
+    """A number within limits that AWS sets (literals of the table)."""
+    if not isinstance(value.value, (int, float)) or isinstance(value.value, bool) or least <= value.value <= most:
+        return []
+    return [finding(value.name, value.value, f"AWS accepts {least} to {most}.", f"Set {value.name} to a number from {least} to {most}.")]
+
+
+def email(address: Input, enabled: Input | None = None) -> list[dict]:
+    """An address that can get mail, unless what needs it is switched off."""
+    switch = f", or {enabled.name} to false" if enabled else ""
+    if enabled and enabled.value is False:
+        return []
+    if not address.value:
+        problem = "alarms are on, and without an e-mail address nobody would hear them."
+        return [finding(address.name, address.value or None, problem, f"Set {address.name} to an address that people read{switch}.")]
+    addresses = address.value if isinstance(address.value, list) else [address.value]
+    wrong = [str(one) for one in addresses if not EMAIL.fullmatch(str(one)) or len(str(one)) > 254]
+    if not wrong:
+        return []
+    return [
+        finding(address.name, address.value, f"{', '.join(wrong)} is no e-mail address.", f"Set {address.name} to name@domain{switch}.")
+    ]
+
+
+def _identifiers(text: str) -> bool:
+    return all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split("."))
+
+
+def wsgi_path(path: Input) -> list[dict]:
+    """`package.module:attribute`, as Gunicorn takes it."""
+    text = str(path.value or "")
+    module, colon, attribute = text.partition(":")
+    if colon and module and attribute and _identifiers(module) and _identifiers(attribute):
+        return []
+    problem = "a WSGI path names a Python module, a colon and the application in it."
+    near = "mysite.wsgi:application"
+    if not colon and _identifiers(text) and text:
+        near = f"{text}:application" if not text.endswith(".application") else f"{text.removesuffix('.application')}:application"
+    elif text.removesuffix(":application").endswith(".py"):
+        near = text.removesuffix(":application").removesuffix(".py").strip("./").replace("/", ".") + ":application"
+    return [finding(path.name, path.value, problem, f"Set {path.name} to something like {near}.")]
+
+
+def dotted_module(module: Input) -> list[dict]:
+    """A module's dotted name, such as Django's settings module."""
+    text = str(module.value or "")
+    if text and _identifiers(text):
+        return []
+    near = text.removesuffix(".py").strip("./").replace("/", ".")
+    near = near if near and _identifiers(near) else "mysite.settings"
+    return [
+        finding(module.name, module.value, "this is no dotted name of a Python module.", f"Set {module.name} to something like {near}.")
+    ]
+
+
+def source(repository: Input, path: Input) -> list[dict]:
+    """Where the project comes from: a Git repository or a folder of the controller."""
+    if repository.value:
+        if GIT_ADDRESS.fullmatch(str(repository.value)) or Path(str(repository.value)).is_dir():
+            return []
+        problem = "this is no address of a Git repository, and no folder of this machine either."
+        return [finding(repository.name, repository.value, problem, f"Set {repository.name} to https://host/owner/project.git or a path.")]
+    if not path.value:
+        problem = f"neither {repository.name} nor {path.name} says where the Django project is."
+        return [
+            finding(
+                repository.name, None, problem, f"Set {repository.name} to a Git repository, or {path.name} to a folder of this machine."
+            )
+        ]
+    if not Path(str(path.value)).is_dir():
+        return [
+            finding(
+                path.name, path.value, "there is no such folder on this machine.", f"Set {path.name} to the folder of the Django project."
+            )
+        ]
+    return []
+
+
+CHECKS = {
+    function.__name__: function
+    for function in (
+        account_id,
+        below,
+        between,
+        dotted_module,
+        email,
+        environment,
+        names,
+        network,
+        ordered,
+        source,
+        wsgi_path,
+        zones,
+    )
+}

@@ -1,0 +1,171 @@
+"""What AWS says about the inputs, on moto; where moto has no answer, on botocore's stub."""
+
+from __future__ import annotations
+
+import boto3
+import pytest
+from ansible_collections.espalier.aws.plugins.module_utils import aws_checks
+from ansible_collections.espalier.aws.plugins.module_utils.check_table import Input
+from botocore.stub import Stubber
+from moto import mock_aws
+
+from tests.unit.run_module import run_module
+
+ACCOUNT, REGION = "123456789012", "us-east-1"
+OURS = [{"Key": "Project", "Value": "django"}, {"Key": "Environment", "Value": "lab"}]
+THEIRS = [{"Key": "Project", "Value": "django"}, {"Key": "Environment", "Value": "staging"}]
+ZONES = Input("zones", ["us-east-1a", "us-east-1b"])
+
+
+@pytest.fixture
+def aws(monkeypatch):
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "k2n8v5")
+    monkeypatch.setenv("AWS_REGION", REGION)
+    with mock_aws():
+        clients = {name: boto3.client(name, REGION) for name in aws_checks.SERVICES}
+        yield aws_checks.Aws(clients=clients, project="django", environment="lab", account_id=ACCOUNT, region=REGION)
+
+
+def one(findings: list[dict]) -> dict:
+    assert len(findings) == 1, findings
+    return findings[0]
+
+
+def test_zones(aws):
+    assert aws_checks.zones(aws, ZONES) == []
+    wrong = one(aws_checks.zones(aws, Input("zones", ["us-east-1a", "us-east-1q"])))
+    assert wrong["problem"].startswith("us-east-1q is no availability zone")
+    assert "us-east-1b" in wrong["fix"]
+
+
+def test_instance_types(aws):
+    assert aws_checks.instance_types(aws, [Input("app_type", "t2.micro"), Input("bastion_type", "t2.micro")], ZONES) == []
+    wrong = one(aws_checks.instance_types(aws, [Input("app_type", "t2.mirco"), Input("bastion_type", "t2.micro")], ZONES))
+    assert (wrong["variable"], wrong["value"]) == ("app_type", "t2.mirco")
+
+
+def database(aws, **values):
+    values = {"version": "16.4", "instance_class": "db.t3.micro", "storage_type": "gp2", "multi_az": True, **values}
+    inputs = {name: Input(f"database_{name}", value) for name, value in values.items()}
+    return aws_checks.database(aws, identifier=Input("database_identifier", "lab-django-postgres"), **inputs)
+
+
+def option(version, storage="gp2", multi_az=True):
+    return {
+        "Engine": "postgres",
+        "EngineVersion": version,
+        "DBInstanceClass": "db.t3.micro",
+        "StorageType": storage,
+        "MultiAZCapable": multi_az,
+    }
+
+
+@pytest.mark.parametrize(
+    ("answers", "values", "variable", "fix"),
+    [
+        ([[option("16.4")]], {}, None, ""),
+        ([[], [option("16.10"), option("16.9"), option("17.2")]], {}, "database_version", "16.10, 16.9."),
+        ([[], [option("17.2"), option("15.1")]], {}, "database_version", "17.2, 15.1."),
+        ([[], []], {}, "database_instance_class", "another class"),
+        ([[option("16.4", storage="gp3")]], {}, "database_storage_type", "gp3"),
+        ([[option("16.4", multi_az=False)]], {}, "database_multi_az", "false"),
+        ([[option("16.4", multi_az=False)]], {"multi_az": False}, None, ""),
+    ],
+)
+def test_a_database_that_cannot_be_created(aws, answers, values, variable, fix):
+    with Stubber(aws.clients["rds"]) as stub:
+        stub.add_client_error("describe_db_instances", "DBInstanceNotFound")
+        for options in answers:
+            stub.add_response("describe_orderable_db_instance_options", {"OrderableDBInstanceOptions": options})
+        findings = database(aws, **values)
+        stub.assert_no_pending_responses()
+    assert [found["variable"] for found in findings] == ([variable] if variable else [])
+    assert not findings or fix in findings[0]["fix"]
+
+
+def test_a_version_that_rds_has_never_heard_of(aws):
+    with Stubber(aws.clients["rds"]) as stub:
+        stub.add_client_error("describe_db_instances", "DBInstanceNotFound")
+        stub.add_client_error("describe_orderable_db_instance_options", "InvalidParameterCombination")
+        stub.add_response("describe_orderable_db_instance_options", {"OrderableDBInstanceOptions": [option("16.9")]})
+        assert one(database(aws, version="99.9"))["variable"] == "database_version"
+
+
+def test_a_database_that_is_there_need_not_be_creatable(aws):
+    existing = {"DBInstanceIdentifier": "lab-django-postgres", "Engine": "postgres", "DBInstanceClass": "db.t3.micro"}
+    aws.clients["rds"].create_db_instance(AllocatedStorage=20, MasterUsername="postgres", MasterUserPassword="n0t-a-secret", **existing)
+    assert database(aws, version="9.6") == []
+
+
+@pytest.mark.parametrize(("tags", "count"), [(OURS, 0), (THEIRS, 1), ([], 0)])
+def test_parameters_and_secrets_of_another_environment(aws, tags, count):
+    parameter, secret = Input("parameter", "/DjangoApp/rds_endpoint"), Input("secret", "django-db-credentials")
+    assert aws_checks.parameter(aws, parameter) == []
+    assert aws_checks.secret(aws, secret) == []
+    aws.clients["ssm"].put_parameter(Name=parameter.value, Value="x", Type="String", Tags=tags)
+    aws.clients["secretsmanager"].create_secret(Name=secret.value, SecretString="x", Tags=tags)
+    findings = aws_checks.parameter(aws, parameter) + aws_checks.secret(aws, secret)
+    assert len(findings) == 2 * count
+    assert all("belongs to environment staging of project django" in found["problem"] for found in findings)
+
+
+@pytest.mark.parametrize(("code", "count"), [("404", 0), ("403", 1), ("301", 1)])
+def test_buckets(aws, code, count):
+    with Stubber(aws.clients["s3"]) as stub:
+        stub.add_client_error("head_bucket", code)
+        assert len(aws_checks.bucket(aws, Input("bucket", "taken"))) == count
+    aws.clients["s3"].create_bucket(Bucket="ours")
+    assert aws_checks.bucket(aws, Input("bucket", "ours")) == []
+
+
+def test_certificates(aws):
+    assert aws_checks.certificate(aws, Input("arn", "")) == []
+    assert "no ARN" in one(aws_checks.certificate(aws, Input("arn", "arn:aws:acm:eu-west-1:123456789012:certificate/x")))["problem"]
+    missing = f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/11111111-2222-3333-4444-555555555555"
+    assert "is not there" in one(aws_checks.certificate(aws, Input("arn", missing)))["problem"]
+    pending = aws.clients["acm"].request_certificate(DomainName="example.com", ValidationMethod="DNS")["CertificateArn"]
+    assert "PENDING_VALIDATION" in one(aws_checks.certificate(aws, Input("arn", pending)))["problem"]
+
+
+def test_a_vpc_keeps_its_block(aws):
+    wanted = Input("vpc_cidr_block", "10.0.0.0/16")
+    assert aws_checks.vpc(aws, wanted) == []
+    aws.clients["ec2"].create_vpc(CidrBlock="10.9.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": OURS}])
+    assert one(aws_checks.vpc(aws, wanted))["fix"].startswith("Set vpc_cidr_block to 10.9.0.0/16")
+
+
+@pytest.mark.parametrize("tags", [["all"], ["network"], ["compute", "app"]])
+def test_other_runs_need_no_instance(aws, tags):
+    assert aws_checks.instances(aws, Input("tags", tags), Input("hosts", [])) == []
+
+
+def test_the_app_alone_needs_an_instance(aws):
+    tags, nobody, somebody = Input("tags", ["app"]), Input("hosts", []), Input("hosts", ["i-1"])
+    assert "no running instance" in one(aws_checks.instances(aws, tags, nobody))["problem"]
+    specification = [{"ResourceType": "instance", "Tags": [*OURS, {"Key": "Role", "Value": "app"}]}]
+    aws.clients["ec2"].run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1, TagSpecifications=specification)
+    assert aws_checks.instances(aws, tags, somebody) == []
+    assert "the inventory found no host" in one(aws_checks.instances(aws, tags, nobody))["problem"]
+
+
+def test_the_module(aws, capsys):
+    result = run_module(
+        capsys,
+        "check_with_aws",
+        project="django",
+        environment="lab",
+        account_id=ACCOUNT,
+        checks=[
+            {"check": "zones", "zones": "zones"},
+            {"check": "vpc", "cidr_block": "nothing"},
+            {"check": "secret", "name": "skipped"},
+            {"check": "instances", "tags": "ansible_run_tags", "inventory_hosts": "hosts"},
+        ],
+        values={"zones": ["us-east-1q"], "nothing": None, "skipped": "", "ansible_run_tags": ["app"], "hosts": []},
+        skip_variables=["skipped"],
+    )
+    assert [found["variable"] for found in result["findings"]] == ["zones", "--tags"]
+    assert result["changed"] is False

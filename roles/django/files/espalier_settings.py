@@ -1,0 +1,74 @@
+"""The project's own settings, then what only the machine knows: hosts, proxy, secret key, database and folders.
+
+It makes a project deployable whose settings were written for a laptop. A project that reads the environment itself gets the same
+values again. Switched off by `django_settings_overlay: false`.
+"""
+
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+
+_project = importlib.import_module(os.environ["ESPALIER_SETTINGS_MODULE"])
+globals().update({name: getattr(_project, name) for name in dir(_project) if name.isupper()})
+
+# .../releases/<release>/venv
+_release = Path(sys.prefix).resolve().parent
+_data = Path(os.environ["DJANGO_DATA_DIR"])
+
+
+def _own(name, default=None):
+    return getattr(_project, name, default)
+
+
+def _words(name):
+    return [word.strip() for word in os.environ.get(name, "").split(",") if word.strip()]
+
+
+def _merged(*lists):
+    return list(dict.fromkeys(item for words in lists for item in words or ()))
+
+
+def _writable(path, name):
+    """`path`, or the same name in the data folder when `path` is part of the release, which the service cannot write to."""
+    inside = not path or Path(path).resolve().is_relative_to(_release) or not Path(path).is_absolute()
+    return _data / name if inside else path
+
+
+DEBUG = False
+if os.environ.get("DJANGO_SECRET_KEY"):
+    SECRET_KEY = os.environ["DJANGO_SECRET_KEY"]
+
+# "*" would let any Host header through, for instance into links of password mails.
+ALLOWED_HOSTS = [host for host in _merged(_own("ALLOWED_HOSTS"), _words("DJANGO_ALLOWED_HOSTS")) if host != "*"]
+CSRF_TRUSTED_ORIGINS = _merged(_own("CSRF_TRUSTED_ORIGINS"), _words("DJANGO_CSRF_TRUSTED_ORIGINS"))
+SECURE_PROXY_SSL_HEADER = _own("SECURE_PROXY_SSL_HEADER") or ("HTTP_X_FORWARDED_PROTO", "https")
+if os.environ.get("DJANGO_HTTPS") == "true":
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+
+STATIC_ROOT = str(_release / "static")
+STATIC_URL = os.environ.get("DJANGO_STATIC_URL") or _own("STATIC_URL")
+MEDIA_ROOT = str(_writable(_own("MEDIA_ROOT"), "media"))
+
+DATABASES = {alias: dict(database) for alias, database in (_own("DATABASES") or {}).items()}
+_default = DATABASES.get("default") or {}
+if os.environ.get("RDS_HOSTNAME") and _default.get("HOST") != os.environ["RDS_HOSTNAME"]:
+    DATABASES["default"] = {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": os.environ["RDS_DB_NAME"],
+        "USER": os.environ["RDS_USERNAME"],
+        "PASSWORD": os.environ["RDS_PASSWORD"],
+        "HOST": os.environ["RDS_HOSTNAME"],
+        "PORT": os.environ["RDS_PORT"],
+        "ATOMIC_REQUESTS": _default.get("ATOMIC_REQUESTS", False),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {"connect_timeout": 3, "sslmode": os.environ.get("RDS_SSLMODE", "require")},
+    }
+for _database in DATABASES.values():
+    if _database.get("ENGINE") == "django.db.backends.sqlite3":
+        _database["NAME"] = _writable(_database.get("NAME"), Path(_database.get("NAME") or "db.sqlite3").name)
+
+globals().update(json.loads(os.environ.get("ESPALIER_SETTINGS") or "{}"))

@@ -37,6 +37,7 @@ PATH_PREFIX = "/v1/data-channel/"
 IDLE_SECONDS = 20 * 60
 # For the client's first message and for each step of the handshake.
 HANDSHAKE_SECONDS = 15
+READY_SECONDS = 0.3
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Session:
     shell: Shell | None = None
     typed: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
     shaken: asyncio.Event = field(default_factory=asyncio.Event)
-    sized: asyncio.Event = field(default_factory=asyncio.Event)
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
     # The sentence that the client prints at the end.
     verdict: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -192,6 +193,7 @@ class SessionManager(Controller):
             async for message in session.stream.messages():
                 if message.payload_type == DATA:
                     session.typed.put_nowait(message.payload)
+                    session.ready.set()
                 elif message.payload_type == HANDSHAKE_RESPONSE:
                     errors = json.loads(message.payload).get("Errors")
                     if errors:
@@ -200,7 +202,7 @@ class SessionManager(Controller):
                 elif message.payload_type == SIZE:
                     if session.shell:
                         session.shell.resize(message.payload)
-                    session.sized.set()
+                    session.ready.set()
                 elif message.payload_type == FLAG and int.from_bytes(message.payload, "big") == FLAG_TERMINATE:
                     session.end()
         except ConnectionClosed:
@@ -210,7 +212,7 @@ class SessionManager(Controller):
 
     async def type(self, session: Session) -> None:
         """Type what the client sent, once there is a shell."""
-        await session.sized.wait()
+        await session.ready.wait()
         while True:
             data = await session.typed.get()
             await session.shell.write(data)
@@ -232,8 +234,9 @@ class SessionManager(Controller):
             await asyncio.wait_for(session.shaken.wait(), HANDSHAKE_SECONDS)
             complete = {"HandshakeTimeToComplete": time.monotonic_ns() - started, "CustomerMessage": ""}
             await session.stream.send(json.dumps(complete).encode(), HANDSHAKE_COMPLETE)
-            # The client sends its terminal's size when it is ready for output.
-            await asyncio.wait_for(session.sized.wait(), HANDSHAKE_SECONDS)
+            # A client that sends its terminal's size, or types, is ready for output; one without a size may just look on.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(session.ready.wait(), READY_SECONDS)
         except NotReady as error:
             session.end(f"{session.target}: {error}")
             return

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-
-import boto3
-from botocore.config import Config
+from urllib.error import URLError
 
 from lab.settings import SETTINGS, Settings
 
@@ -26,6 +24,10 @@ class Controller:
 
     def client(self, service: str):
         """A boto3 client of the lab's own account. Explicit keys and endpoint: the shell's AWS variables must not matter."""
+        # Here, so that `lab up` beside a living lab need not wait for the import.
+        import boto3
+        from botocore.config import Config
+
         return boto3.session.Session(region_name=self.settings.region).client(
             service,
             endpoint_url=self.settings.api_url,
@@ -43,6 +45,9 @@ class Controller:
         while True:
             try:
                 self.reconcile()
+            except URLError as error:
+                # Also while the API starts or ends: one line is enough.
+                self.log.warning("the API does not answer: %s", error.reason)
             except Exception:
                 self.log.exception("pass failed, tried again in %s s", self.interval_seconds)
             time.sleep(self.interval_seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import shutil
 import subprocess
@@ -44,6 +45,7 @@ def recipe() -> str:
     return "\0".join(parts)
 
 
+@functools.cache
 def tag() -> str:
     """Name and tag of the image that this recipe makes, built or not."""
     return f"{NAME}:{hashlib.sha256(recipe().encode()).hexdigest()[:12]}"

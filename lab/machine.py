@@ -9,6 +9,8 @@ import re
 import subprocess
 from pathlib import Path
 
+from lab.settings import Settings
+
 # Where Debian keeps what its administrator trusts besides the distribution's certificates.
 ADDED_AUTHORITIES = Path("/usr/local/share/ca-certificates")
 DEFAULT_SOURCES = """\
@@ -17,6 +19,8 @@ deb http://deb.debian.org/debian bookworm-updates main
 deb http://deb.debian.org/debian-security bookworm-security main
 """
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+# Shared by all machines of the lab, on them.
+PIP_CACHE = "/var/cache/pip"
 PIP_OPTIONS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "default-timeout")
 
 
@@ -68,3 +72,24 @@ def environment() -> dict[str, str]:
         if value:
             values[name] = " ".join(value.split())
     return values
+
+
+def write_environment(settings: Settings) -> Path:
+    """The folder with an instance's /etc/environment and systemd's defaults. Not in the image: a proxy's address may hold a password."""
+    folder = settings.state / "machine"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    bundle = "/etc/ssl/certs/ca-certificates.crt"
+    values = {
+        # Where AWS's own tools on an instance find the lab. The region they must ask instance metadata for, as on AWS.
+        "AWS_ENDPOINT_URL": f"http://{settings.gateway}:{settings.api_port}",
+        # Python's HTTP clients bring certificate authorities of their own unless they are told.
+        "SSL_CERT_FILE": bundle,
+        "REQUESTS_CA_BUNDLE": bundle,
+        "PIP_CERT": bundle,
+        "PIP_CACHE_DIR": PIP_CACHE,
+        **environment(),
+    }
+    (folder / "environment").write_text("".join(f'{name}="{value}"\n' for name, value in values.items()))
+    quoted = " ".join(f'"{name}={value}"' for name, value in values.items())
+    (folder / "systemd.conf").write_text(f"[Manager]\nDefaultEnvironment={quoted}\n".replace("%", "%%"))
+    return folder

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 
+from lab.processes import MARK
 from lab.settings import ROOT
 
 LABEL = "espalier.lab"
@@ -21,6 +22,8 @@ def podman(*arguments: str, stdin: bytes | None = None, timeout: float = 120, ch
     Raises PodmanError with podman's stderr when it fails and `check` is true, subprocess.TimeoutExpired after `timeout` seconds.
     """
     environment = {**os.environ, "CONTAINERS_CONF": str(ROOT / "lab" / "containers.conf")}
+    # What podman leaves behind a container (conmon, the name server) is podman's, not a part of the lab to be stopped as such.
+    environment.pop(MARK, None)
     result = subprocess.run(["podman", *arguments], input=stdin, capture_output=True, timeout=timeout, env=environment, check=False)
     if check and result.returncode != 0:
         raise PodmanError(f"podman {' '.join(arguments[:3])}: {result.stderr.decode(errors='replace').strip()}")

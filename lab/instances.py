@@ -1,0 +1,126 @@
+"""EC2's data plane: a container with systemd for every instance, brought up by cloud-init with the instance's user data."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from pathlib import Path
+
+from lab import control, image, machine
+from lab.controller import Controller
+from lab.podman import LABEL, containers, podman
+from lab.processes import Process
+from lab.settings import SETTINGS, Settings
+
+KIND = "instance"
+PREFIX = "espalier-instance-"
+# An instance is a whole machine: its systemd may mount, sandbox units, and have its own firewall. Never the host's devices.
+CAPABILITIES = "SYS_ADMIN,NET_ADMIN,NET_RAW,SYS_PTRACE,SYS_NICE,AUDIT_WRITE,MKNOD"
+STOP_SECONDS = 5
+
+
+class Instances(Controller):
+    name = "instances"
+
+    def __init__(self, settings: Settings = SETTINGS) -> None:
+        super().__init__(settings)
+        self.running: dict[str, Process] = {}
+        self.known: set[str] | None = None
+        self.troubles: dict[str, str] = {}
+
+    def reconcile(self) -> None:
+        control.call("groups_step", settings=self.settings)
+        machines = control.call("machines", settings=self.settings)["machines"]
+        known = {found["id"] for found in machines}
+        # podman is asked only when the account changed: a look costs a tenth of a second of CPU.
+        if known != self.known:
+            self.remove_orphans(known)
+            self.known = known
+        for found in machines:
+            try:
+                self.converge(found)
+                self.troubles.pop(found["id"], None)
+            except Exception as error:
+                # One instance's trouble must not keep the others waiting, nor fill the log every second.
+                if self.troubles.get(found["id"]) != str(error):
+                    self.log.error("%s: %s; tried again every %s s", found["id"], error, self.interval_seconds)
+                self.troubles[found["id"]] = str(error)
+
+    def converge(self, found: dict) -> None:
+        instance_id, state = found["id"], found["state"]
+        if state in ("pending", "running"):
+            if not self.alive(instance_id):
+                self.bring_up(found)
+            if state == "pending":
+                self.report(instance_id, "running")
+            elif found["reboot"]:
+                podman("restart", "--time", str(STOP_SECONDS), PREFIX + instance_id)
+                self.running.pop(instance_id, None)
+                self.report(instance_id, "rebooted")
+        elif state == "stopping":
+            podman("stop", "--time", str(STOP_SECONDS), "--ignore", PREFIX + instance_id)
+            self.running.pop(instance_id, None)
+            self.report(instance_id, "stopped")
+        elif state == "shutting-down":
+            self.remove(instance_id)
+            self.report(instance_id, "terminated")
+
+    def report(self, instance_id: str, state: str) -> None:
+        control.call("machine_state", settings=self.settings, id=instance_id, state=state)
+        self.log.info("%s: %s", instance_id, state)
+
+    def alive(self, instance_id: str) -> bool:
+        process = self.running.get(instance_id)
+        return process is not None and process.alive()
+
+    def bring_up(self, found: dict) -> None:
+        """From whatever there is to a running container: a new one, or the stopped one with what is on its disk."""
+        name = PREFIX + found["id"]
+        if podman("container", "exists", name, check=False).returncode == 0:
+            if found["state"] == "running" and found["id"] in self.running:
+                self.log.warning("%s: its machine is down, starting it again", found["id"])
+            podman("start", name)
+        else:
+            self.create(found)
+        pid = int(podman("inspect", "--type", "container", "--format", "{{.State.Pid}}", name).stdout)
+        self.running[found["id"]] = Process.of(pid)
+
+    def create(self, found: dict) -> None:
+        seed = self.seed(found)
+        pip_cache = self.settings.cache / "pip"
+        pip_cache.mkdir(parents=True, exist_ok=True)
+        # pip uses a cache only where its user may write, and an application's installer is seldom root.
+        pip_cache.chmod(0o1777)
+        environment = machine.write_environment(self.settings)
+        podman(
+            "run", "--detach", "--name", PREFIX + found["id"], "--hostname", found["hostname"],
+            "--label", f"{LABEL}={KIND}", "--label", f"espalier.id={found['id']}",
+            "--network", self.settings.network, "--ip", found["address"], "--network-alias", f"{found['hostname']}.ec2.internal",
+            "--systemd", "always", "--cap-add", CAPABILITIES, "--security-opt", "seccomp=unconfined",
+            "--volume", f"{seed}:/var/lib/cloud/seed/nocloud:ro", "--volume", f"{pip_cache}:{machine.PIP_CACHE}",
+            "--volume", f"{environment / 'environment'}:/etc/environment:ro",
+            "--volume", f"{environment / 'systemd.conf'}:/etc/systemd/system.conf.d/90-machine.conf:ro",
+            image.tag(),
+        )  # fmt: skip
+
+    def seed(self, found: dict) -> Path:
+        """cloud-init's NoCloud folder of an instance."""
+        folder = self.settings.state / "instances" / found["id"]
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        user_data = control.call("machine_user_data", settings=self.settings, id=found["id"])["user_data"]
+        (folder / "user-data").write_bytes(base64.b64decode(user_data))
+        (folder / "meta-data").write_text(f"instance-id: {found['id']}\nlocal-hostname: {found['hostname']}\n")
+        return folder
+
+    def remove(self, instance_id: str) -> None:
+        podman("rm", "--force", "--ignore", "--volumes", "--time", str(STOP_SECONDS), PREFIX + instance_id)
+        shutil.rmtree(self.settings.state / "instances" / instance_id, ignore_errors=True)
+        self.running.pop(instance_id, None)
+
+    def remove_orphans(self, known: set[str]) -> None:
+        """Machines that no record asks for: terminated while this controller was down."""
+        for container in containers(KIND):
+            instance_id = container["Labels"]["espalier.id"]
+            if self.settings.network in container["Networks"] and instance_id not in known:
+                self.log.info("%s: removing the orphan", instance_id)
+                self.remove(instance_id)

@@ -1,0 +1,293 @@
+"""`lab up` and `lab down`: starts the parts, repairs what died, cleans what another lab left, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from lab import control, network
+from lab.parts import PARTS
+from lab.podman import LABEL, podman
+from lab.processes import MARK, Process, marked, stop
+from lab.settings import SETTINGS, Settings
+
+# Of the machine, not of a clone: podman's network and the ports are the machine's too. Gone after a reboot, as the lab is.
+RECORD = Path("/run/espalier/lab.json")
+LOCK = Path("/run/espalier/lock")
+START_SECONDS = 60
+LOG_BYTES = 20 << 20
+
+
+class LabError(RuntimeError):
+    """The lab cannot do what was asked; the message says why and what to do."""
+
+
+@contextlib.contextmanager
+def locked() -> Iterator[None]:
+    """One `lab up` or `lab down` at a time on the machine; the second waits for the first."""
+    if os.geteuid() != 0:
+        raise LabError("the lab needs root: podman's bridge, systemd in containers and firewall rules. Run it as root.")
+    LOCK.parent.mkdir(mode=0o755, exist_ok=True)
+    with LOCK.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another `lab` command is at work, waiting for it ...", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+class Supervisor:
+    def __init__(self, settings: Settings = SETTINGS) -> None:
+        self.settings = settings
+
+    # --- commands
+
+    def build(self) -> None:
+        """Make sure of everything that is built and cached. Quick when it is there."""
+        from lab import haproxy, image, postgresql, session_client
+
+        for builder in (session_client, image, haproxy, postgresql):
+            builder.build(self.settings)
+
+    def up(self) -> None:
+        """Bring the lab up, or repair it. Raises LabError when it cannot start."""
+        with locked():
+            self.check_machine()
+            running = self.running()
+            self.refuse_second()
+            if "api" not in running:
+                self.start_empty()
+                running = {}
+            self.check_ports(running)
+            self.build()
+            network.ensure(self.settings)
+            missing = [part for part in PARTS if part not in running]
+            for part in missing:
+                running[part] = self.start(part)
+                self.write_record(running)
+                if part == "api":
+                    # All others read it.
+                    self.await_parts(running, "api")
+            self.await_parts(running, "metadata", "session_manager")
+            if missing:
+                print(f"lab: started {', '.join(missing)}", flush=True)
+            print(f"lab: up, AWS API at {self.settings.api_url}, time scale {self.settings.time_scale:g}", flush=True)
+
+    def down(self) -> None:
+        """Remove everything of the lab but the caches. Without effect when there is none."""
+        with locked():
+            record, mine = read_record(), str(self.settings.root)
+            if record and record["root"] != mine and api_of(record):
+                print(f"lab: not of this clone: the lab of {record['root']} runs and is left alone.")
+                removed = self.stop_processes(lambda root: root == mine)
+            else:
+                removed = self.clean()
+            if self.settings.state.exists():
+                shutil.rmtree(self.settings.state)
+                removed.append(".lab")
+            print(f"lab: down, removed {', '.join(removed)}" if removed else "lab: down, there was nothing to remove", flush=True)
+
+    # --- what there is
+
+    def running(self) -> dict[str, Process]:
+        """This clone's living parts by name."""
+        found = {}
+        for part in PARTS:
+            process = read_pid(self.settings, part)
+            if process and process.alive():
+                found[part] = process
+        return found
+
+    def check_machine(self) -> None:
+        missing = [name for name in ("podman", "runc", "iptables") if not shutil.which(name)]
+        if missing:
+            raise LabError(f"{', '.join(missing)} not found. Run: apt-get install {' '.join(missing)} (or bin/setup lab)")
+
+    def refuse_second(self) -> None:
+        """Two labs would fight for the ports and the network's addresses."""
+        record = read_record()
+        if record and record["root"] != str(self.settings.root):
+            api = api_of(record)
+            if api:
+                since = f"{api.since() / 60:.0f} min"
+                raise LabError(
+                    f"a machine can have one lab, and the one of {record['root']} runs (process {api.pid}, for {since}).\n"
+                    f"Stop it: cd {record['root']} && make lab-down"
+                )
+
+    def start_empty(self) -> None:
+        """The account is gone, or never was: what is left of one must not be taken for the new one's."""
+        record = read_record()
+        had = record is not None and record["root"] == str(self.settings.root)
+        removed = self.clean()
+        for folder in ("instances", "databases", "snapshots", "load_balancers", "run"):
+            shutil.rmtree(self.settings.state / folder, ignore_errors=True)
+        if removed:
+            why = (
+                "the AWS API had died, and the account with it: the lab starts empty"
+                if had
+                else "a lab was left dead on this machine" + (f" by {record['root']}" if record else "")
+            )
+            print(f"lab: {why}; removed {', '.join(removed)}", flush=True)
+
+    def check_ports(self, running: dict[str, Process]) -> None:
+        settings = self.settings
+        wanted = {
+            "api": [("127.0.0.1", settings.api_port), (settings.gateway, settings.api_port)],
+            "metadata": [(settings.gateway, settings.metadata_port)],
+            "session_manager": [("127.0.0.1", settings.session_port)],
+        }
+        places = [place for part, found in wanted.items() if part not in running for place in found]
+        if not podman("ps", "--quiet", "--filter", f"label={LABEL}=load_balancer", "--filter", f"network={settings.network}").stdout:
+            places += [("127.0.0.1", settings.http_port), ("127.0.0.1", settings.https_port)]
+        taken = [f"port {port} of {address} is taken by {owner(port)}" for address, port in places if not is_free(address, port)]
+        if taken:
+            raise LabError("\n".join(taken) + "\nStop what holds it, then run this again.")
+
+    # --- parts
+
+    def start(self, part: str) -> Process:
+        """Start one part as a process of its own, which outlives this one."""
+        log = self.settings.logs / f"{part}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        if log.exists() and log.stat().st_size > LOG_BYTES:
+            log.replace(log.with_suffix(".log.1"))
+        with log.open("ab") as output:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "lab", "run", part],
+                cwd=self.settings.root,
+                env={**os.environ, MARK: str(self.settings.root), "PYTHONUNBUFFERED": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        process = Process.of(child.pid)
+        file = pid_file(self.settings, part)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(asdict(process)))
+        return process
+
+    def await_parts(self, parts: dict[str, Process], *servers: str) -> None:
+        """Wait until the servers answer. Raises LabError with the end of its log when a part died."""
+        settings, deadline = self.settings, time.monotonic() + START_SECONDS
+        probes = {
+            "api": lambda: control.call("ping", settings=settings, timeout_seconds=2),
+            "metadata": lambda: connect(settings.gateway, settings.metadata_port),
+            "session_manager": lambda: connect("127.0.0.1", settings.session_port),
+        }
+        waiting = {part: probes[part] for part in servers}
+        while True:
+            for part, process in parts.items():
+                if not process.alive():
+                    raise LabError(f"the part {part!r} died. The end of its log (python -m lab logs {part}):\n{tail(settings, part, 15)}")
+            for part, probe in list(waiting.items()):
+                with contextlib.suppress(OSError, urllib.error.URLError):
+                    probe()
+                    del waiting[part]
+            if not waiting:
+                return
+            if time.monotonic() > deadline:
+                raise LabError(f"{', '.join(waiting)} did not answer in {START_SECONDS} s. See: python -m lab logs {next(iter(waiting))}")
+            time.sleep(0.1)
+
+    # --- removal
+
+    def clean(self) -> list[str]:
+        """Remove every lab's processes, containers, volumes, network and rules from the machine; returns what was removed."""
+        removed = self.stop_processes(lambda root: True)
+        containers = ids("ps", "--all", "--quiet", "--filter", f"label={LABEL}", "--filter", f"network={self.settings.network}")
+        if containers:
+            podman("rm", "--force", "--ignore", "--volumes", "--time", "2", *containers)
+            removed.append(f"{len(containers)} container{'s' * (len(containers) > 1)}")
+        volumes = ids("volume", "ls", "--quiet", "--filter", f"label=espalier.network={self.settings.network}")
+        if volumes:
+            podman("volume", "rm", "--force", *volumes)
+            removed.append(f"{len(volumes)} volume{'s' * (len(volumes) > 1)}")
+        removed += network.remove(self.settings)
+        RECORD.unlink(missing_ok=True)
+        return removed
+
+    def stop_processes(self, of) -> list[str]:
+        """Stop the parts, and whatever else they started, of each clone that `of` accepts."""
+        found = [process for process, root in marked().items() if of(root) and process.pid != os.getpid()]
+        stop(found)
+        left = [str(process.pid) for process in found if process.alive()]
+        if left:
+            raise LabError(f"these processes of the lab do not end: {', '.join(left)}")
+        return [f"{len(found)} process{'es' * (len(found) > 1)}"] if found else []
+
+    def write_record(self, parts: dict[str, Process]) -> None:
+        RECORD.write_text(
+            json.dumps({"root": str(self.settings.root), "parts": {part: asdict(process) for part, process in parts.items()}})
+        )
+
+
+def ids(*arguments: str) -> list[str]:
+    return podman(*arguments).stdout.decode().split()
+
+
+def pid_file(settings: Settings, part: str) -> Path:
+    return settings.state / "run" / f"{part}.pid"
+
+
+def read_pid(settings: Settings, part: str) -> Process | None:
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        return Process(**json.loads(pid_file(settings, part).read_text()))
+    return None
+
+
+def read_record() -> dict | None:
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads(RECORD.read_text())
+    return None
+
+
+def api_of(record: dict) -> Process | None:
+    """The living API process of a record: while it lives, so does the account."""
+    process = Process(**record["parts"]["api"])
+    return process if process.alive() else None
+
+
+def is_free(address: str, port: int) -> bool:
+    try:
+        network.listen(address, port).close()
+    except OSError:
+        return False
+    return True
+
+
+def connect(address: str, port: int) -> None:
+    """Raises OSError when nobody listens."""
+    socket.create_connection((address, port), timeout=2).close()
+
+
+def owner(port: int) -> str:
+    """Who listens on a port: program and process id, as far as `ss` tells."""
+    try:
+        listed = subprocess.run(["ss", "-Hltnp", f"sport = :{port}"], capture_output=True, text=True, check=False).stdout
+    except FileNotFoundError:
+        listed = ""
+    found = re.search(r'\("([^"]+)",pid=(\d+)', listed)
+    return f"{found[1]} (process {found[2]})" if found else "another program"
+
+
+def tail(settings: Settings, part: str, lines: int) -> str:
+    """The last lines of a part's log."""
+    try:
+        return "\n".join((settings.logs / f"{part}.log").read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return "(no log)"

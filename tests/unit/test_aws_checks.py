@@ -137,18 +137,33 @@ def test_a_vpc_keeps_its_block(aws):
     assert one(aws_checks.vpc(aws, wanted))["fix"].startswith("Set vpc_cidr_block to 10.9.0.0/16")
 
 
+def run_instance(aws, environment="lab"):
+    tags = {"Project": "django", "Environment": environment, "Role": "app"}
+    specification = [{"ResourceType": "instance", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}]
+    answer = aws.clients["ec2"].run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1, TagSpecifications=specification)
+    return answer["Instances"][0]["InstanceId"]
+
+
 @pytest.mark.parametrize("tags", [["all"], ["network"], ["compute", "app"]])
 def test_other_runs_need_no_instance(aws, tags):
     assert aws_checks.instances(aws, Input("tags", tags), Input("hosts", [])) == []
 
 
 def test_the_app_alone_needs_an_instance(aws):
-    tags, nobody, somebody = Input("tags", ["app"]), Input("hosts", []), Input("hosts", ["i-1"])
+    tags, nobody = Input("tags", ["app"]), Input("hosts", [])
     assert "no running instance" in one(aws_checks.instances(aws, tags, nobody))["problem"]
-    specification = [{"ResourceType": "instance", "Tags": [*OURS, {"Key": "Role", "Value": "app"}]}]
-    aws.clients["ec2"].run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1, TagSpecifications=specification)
-    assert aws_checks.instances(aws, tags, somebody) == []
+    running = run_instance(aws)
+    assert aws_checks.instances(aws, tags, Input("hosts", [running])) == []
     assert "the inventory found no host" in one(aws_checks.instances(aws, tags, nobody))["problem"]
+
+
+@pytest.mark.parametrize("tags", [["all"], ["app"]])
+def test_an_inventory_that_finds_another_environments_instances(aws, tags):
+    ours, theirs = run_instance(aws), run_instance(aws, "staging")
+    wrong = one(aws_checks.instances(aws, Input("tags", tags), Input("hosts", [ours, theirs])))
+    assert wrong["variable"] == "suite_environment"
+    assert theirs in wrong["problem"]
+    assert ours not in wrong["problem"]
 
 
 def test_the_module(aws, capsys):

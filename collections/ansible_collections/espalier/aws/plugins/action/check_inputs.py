@@ -19,7 +19,7 @@ SPEC = {
     "prefixes": {"type": "list", "elements": "str", "default": []},
     "own_variables": {"type": "list", "elements": "str", "default": []},
     "checks": {"type": "list", "elements": "dict", "default": []},
-    "values": {"type": "list", "elements": "str", "default": []},
+    "later_checks": {"type": "list", "elements": "dict", "default": []},
 }
 
 
@@ -37,12 +37,13 @@ class ActionModule(ActionBase):
         inventory = self._inventory_files(task_vars)
         origins = self._origins(inventory, task_vars)
         findings = self._misspelt(roles, origins, inventory, options)
-        wanted = {name for row in options["checks"] for name in check_table.variables(row)} | set(options["values"])
+        later = {name for row in options["later_checks"] for name in check_table.variables(row)}
+        wanted = {name for row in options["checks"] for name in check_table.variables(row)} | later
         values, unknown, wrong = self._values(roles, wanted | (roles.options.keys() & origins.keys()), origins, task_vars)
         findings += wrong
         for check, arguments in check_table.bind(options["checks"], input_checks.CHECKS, values, unknown):
             findings += check(**arguments)
-        return {"changed": False, "findings": findings, "values": {name: values.get(name) for name in options["values"]}}
+        return {"changed": False, "findings": findings, "values": {name: values.get(name) for name in sorted(later)}}
 
     def _read(self, path: Path) -> Any:
         return self._loader.load_from_file(str(path), trusted_as_template=True)

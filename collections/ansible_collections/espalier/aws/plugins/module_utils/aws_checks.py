@@ -200,24 +200,26 @@ def vpc(aws: Aws, cidr_block: Input) -> list[dict]:
 
 
 def instances(aws: Aws, tags: Input, inventory_hosts: Input) -> list[dict]:
-    """For a run that configures instances without making them. `tags` is the run's, `inventory_hosts` what the inventory found."""
-    if "app" not in tags.value or {"all", "compute"} & set(tags.value):
+    """For a run that configures instances. `tags` is the run's, `inventory_hosts` are the instance ids that the inventory found."""
+    if not {"all", "app"} & set(tags.value):
         return []
-    filters = aws.filters(**{"tag:Role": "app", "instance-state-name": "pending,running"})
-    pages = aws.clients["ec2"].get_paginator("describe_instances").paginate(Filters=filters)
-    found = [one["InstanceId"] for page in pages for group in page["Reservations"] for one in group["Instances"]]
-    if not found:
+    pages = aws.clients["ec2"].get_paginator("describe_instances").paginate(Filters=aws.filters(**{"tag:Role": "app"}))
+    states = {one["InstanceId"]: one["State"]["Name"] for page in pages for group in page["Reservations"] for one in group["Instances"]}
+    strangers = sorted(set(inventory_hosts.value) - set(states))
+    if strangers:
+        problem = f"the inventory's group app has {', '.join(strangers)}, which are no instances of this environment."
+        fix = "Make the tag filters of the inventory's aws_ec2.yml say the same as suite_project and suite_environment."
+        return [finding("suite_environment", aws.environment, problem, fix)]
+    if {"all", "compute"} & set(tags.value):
+        return []
+    running = [name for name, state in states.items() if state in ("pending", "running")]
+    shown = ",".join(tags.value)
+    if not running:
         problem = f"environment {aws.environment} has no running instance that the application could be put on."
-        return [
-            finding("--tags", ",".join(tags.value), problem, "Run ansible-playbook site.yml without --tags, or with --tags compute,app.")
-        ]
+        return [finding("--tags", shown, problem, "Run ansible-playbook site.yml without --tags, or with --tags compute,app.")]
     if not inventory_hosts.value:
-        problem = f"{', '.join(found)} run, but the inventory found no host of the group app."
-        return [
-            finding(
-                "--tags", ",".join(tags.value), problem, "See the inventory's warning above: ansible-inventory --graph shows what it finds."
-            )
-        ]
+        problem = f"{', '.join(running)} run, but the inventory found no host of the group app."
+        return [finding("--tags", shown, problem, "See the inventory's warning above: ansible-inventory --graph shows what it finds.")]
     return []
 
 

@@ -42,10 +42,10 @@ options:
     type: list
     elements: dict
     default: []
-  values:
-    description: Variables whose values are returned.
+  later_checks:
+    description: A table for a later check, such as M(espalier.aws.check_with_aws); the values of the variables that it names are returned.
     type: list
-    elements: str
+    elements: dict
     default: []
 author:
   - The Espalier authors
@@ -81,7 +81,7 @@ findings:
       description: What to do.
       type: str
 values:
-  description: The effective values of O(values); null where it is not set or cannot be known yet.
+  description: Effective values of the variables that O(later_checks) names; null where one is not set or cannot be known yet.
   returned: always
   type: dict
 """

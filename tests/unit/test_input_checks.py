@@ -154,12 +154,12 @@ def test_wrong_names(kind, name):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "variable"),
-    [((1, 2, 3), None), ((2, 2, 2), None), ((4, 4, 3), "desired"), ((3, 2, 3), "min"), ((1, 9, 3), "desired"), (("x", 2, 3), None)],
+    ("sizes", "wrong"),
+    [((1, 2, 3), []), ((2, 2, 2), []), ((4, 4, 3), ["min", "desired"]), ((3, 2, 3), ["min"]), ((1, 9, 3), ["desired"]), (("x", 2, 3), [])],
 )
-def test_sizes(sizes, variable):
+def test_sizes(sizes, wrong):
     findings = input_checks.ordered([Input(name, value) for name, value in zip(("min", "desired", "max"), sizes, strict=True)])
-    assert [found["variable"] for found in findings] == ([variable] if variable else [])
+    assert [found["variable"] for found in findings] == wrong
 
 
 def test_min_above_max_without_a_desired_number():
@@ -270,6 +270,12 @@ def test_the_text_names_variable_value_and_fix():
     assert "1. min (5): it is more than max (3)." in text
     assert "2. suite_environment (not set):" in text
     assert text.count("   Fix: Set ") == 2
+
+
+def test_min_above_all_others_is_one_finding():
+    wrong = one(input_checks.ordered([Input("min", 5), Input("desired", 2), Input("max", 3)]))
+    assert "desired (2) and max (3)" in wrong["problem"]
+    assert wrong["fix"] == "Set min to at most 2, or raise desired and max."
 
 
 def test_a_table_with_an_unknown_check():

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import keyword
 import re
-from itertools import combinations, pairwise
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -198,11 +198,13 @@ def ordered(values: list[Input]) -> list[dict]:
     """Numbers that must not decrease from one to the next, such as min, desired, max."""
     findings = []
     numbers = [value for value in values if isinstance(value.value, (int, float)) and not isinstance(value.value, bool)]
-    for smaller, larger in pairwise(numbers):
-        if smaller.value > larger.value:
-            problem = f"it is more than {larger.name} ({larger.value})."
-            fix = f"Set {smaller.name} to at most {larger.value}, or {larger.name} to at least {smaller.value}."
-            findings.append(finding(smaller.name, smaller.value, problem, fix))
+    for position, number in enumerate(numbers):
+        smaller = [other for other in numbers[position + 1 :] if other.value < number.value]
+        if smaller:
+            problem = f"it is more than {' and '.join(f'{other.name} ({other.value})' for other in smaller)}."
+            most, others = min(other.value for other in smaller), " and ".join(other.name for other in smaller)
+            fix = f"Set {number.name} to at most {most}, or raise {others}."
+            findings.append(finding(number.name, number.value, problem, fix))
     return findings
 
 

@@ -1,7 +1,7 @@
 """Measures what docs/performance.md says, and writes it there: `make bench`, or `python tests/bench/bench.py --help`.
 
-All of it happens in a fresh clone of the last commit in a temporary folder. Cold means caches and container storage of the run's own, so that
-nobody's caches are deleted; Debian packages that are installed stay installed. The lab of this machine is taken down first.
+All of it happens in a fresh clone of the last commit in a temporary folder. Cold means caches and container storage of the run's own, so
+that nobody's caches are deleted; Debian packages that are installed stay installed. The lab of this machine is taken down first.
 """
 
 from __future__ import annotations

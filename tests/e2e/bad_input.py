@@ -32,7 +32,7 @@ NO_CREDENTIALS = {
 
 BAD_INPUTS = [
     extra("vpc_cidr_block", "10.0.0.0/99", name="CIDR that is none"),
-    structured("overlapping subnets", '{"vpc_public_subnets": ["10.0.1.0/24", "10.0.1.128/25"]}', "vpc_public_subnets", "overlap"),
+    structured("overlapping subnets", '{"vpc_public_subnet_cidr_blocks": ["10.0.1.0/24", "10.0.1.128/25"]}', "vpc_public_subnet_cidr_blocks", "overlap"),
     extra("suite_region", "us-esat-1", name="unknown region"),
     extra("suite_environment", "Lab_One", name="environment that makes an illegal bucket name"),
     extra("alarms_email", "", name="alarms without an address"),
@@ -41,7 +41,7 @@ BAD_INPUTS = [
     extra("suite_account_id", "999999999999", "123456789012", name="another account"),
     extra("suite_aws_endpoint_url", "https://ec2.us-east-1.amazonaws.com", name="lab endpoint outside this machine"),
     extra("autoscaling_mim_size", "2", "autoscaling_min_size", name="misspelt variable"),
-    BadInput("no credentials", ("-i", "inventories/staging"), ("credentials",), NO_CREDENTIALS),
+    BadInput("no credentials", ("-i", "inventories/staging"), ("AWS_PROFILE", "credentials"), NO_CREDENTIALS),
     BadInput(
         "real inventory with a stray endpoint",
         ("-i", "inventories/staging"),

@@ -12,7 +12,7 @@ import pytest
 
 from tests.tree import ROOT
 
-FILES = ROOT / "roles" / "django" / "files"
+RUNTIME = ROOT / "roles" / "django" / "files" / "runtime"
 # A port where nobody listens: a database that is away.
 POSTGRESQL_AWAY = {
     "ENGINE": "django.db.backends.postgresql",
@@ -98,7 +98,7 @@ def ask(tmp_path):
             [sys.executable, "-c", textwrap.dedent(ASK), json.dumps(requests)],
             env={
                 "PATH": os.environ["PATH"],
-                "PYTHONPATH": f"{tmp_path}:{FILES}",
+                "PYTHONPATH": f"{tmp_path}:{RUNTIME}",
                 "DJANGO_SETTINGS_MODULE": "project.settings",
                 "ESPALIER_APPLICATION": "project.wsgi:application",
                 **environment,

@@ -32,7 +32,12 @@ NO_CREDENTIALS = {
 
 BAD_INPUTS = [
     extra("vpc_cidr_block", "10.0.0.0/99", name="CIDR that is none"),
-    structured("overlapping subnets", '{"vpc_public_subnet_cidr_blocks": ["10.0.1.0/24", "10.0.1.128/25"]}', "vpc_public_subnet_cidr_blocks", "overlap"),
+    structured(
+        "overlapping subnets",
+        '{"vpc_public_subnet_cidr_blocks": ["10.0.1.0/24", "10.0.1.128/25"]}',
+        "vpc_public_subnet_cidr_blocks",
+        "overlap",
+    ),
     extra("suite_region", "us-esat-1", name="unknown region"),
     extra("suite_environment", "Lab_One", name="environment that makes an illegal bucket name"),
     extra("alarms_email", "", name="alarms without an address"),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lab.podman import podman
 from lab.settings import SETTINGS
+from lab.supervisor import LOCK
 
 
 def leftovers() -> list[str]:
@@ -70,5 +71,6 @@ def links() -> list[str]:
 
 
 def files() -> list[str]:
-    folders = [SETTINGS.state, *Path("/run").glob("espalier*"), *Path("/run").glob("*/espalier*"), *Path("/tmp").glob("espalier*")]
-    return [f"file {path}" for path in folders if path.exists()]
+    """The lock of /run stays: removing one that another command waits for would let two commands in. A reboot takes it."""
+    folders = [SETTINGS.state, *LOCK.parent.glob("*"), *Path("/tmp").glob("espalier*")]
+    return [f"file {path}" for path in folders if path.exists() and path != LOCK]

@@ -15,6 +15,7 @@ import pytest
 from lab.parts import PARTS
 from lab.podman import podman
 from lab.settings import SETTINGS
+from lab.supervisor import read_pid
 from tests.acceptance import app, edge, secrets
 from tests.acceptance.checks import EVERYTHING
 from tests.acceptance.secrets import secret_values
@@ -155,7 +156,7 @@ def test_up_repairs_what_was_killed(recorder, system):
     text = app.write_row(system)
     for part in PARTS:
         if part != "api":
-            os.kill(int((SETTINGS.state / "run" / f"{part}.pid").read_text()), signal.SIGKILL)
+            kill_part(part)
     kill_one("database")
     # A database outage must not make the group replace its instances.
     assert (system.get("/health").status, system.get("/ready").status) == (200, 503)
@@ -164,6 +165,12 @@ def test_up_repairs_what_was_killed(recorder, system):
     succeeded(recorder.lab("up", seconds=120))
     await_page(system)
     assert text in system.get("/").body, "a row of before is gone"
+
+
+def kill_part(part: str) -> None:
+    process = read_pid(SETTINGS, part)
+    assert process and process.alive(), f"the part {part} does not run"
+    os.kill(process.pid, signal.SIGKILL)
 
 
 def kill_one(kind: str) -> None:
@@ -290,7 +297,7 @@ def test_secrets_are_nowhere_after_all(recorder, known_secrets):
 @pytest.mark.cleanup
 def test_a_dead_api_is_said_and_started_empty(recorder):
     """The API's memory is the account: `lab up` says that it is gone and removes the orphans."""
-    os.kill(int((SETTINGS.state / "run" / "api.pid").read_text()), signal.SIGKILL)
+    kill_part("api")
     outcome = succeeded(recorder.lab("up", seconds=180))
     assert "account" in outcome.output, outcome.output
     machines = podman("ps", "--all", "--filter", "label=espalier.lab", "--format", "{{.Names}}").stdout.decode().split()

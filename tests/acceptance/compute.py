@@ -94,7 +94,7 @@ def check_machines_are_reached_through_session_manager(system: System) -> None:
         if entry["PingStatus"] == "Online"
     }
     machines = {machine["InstanceId"] for role in ("app", "bastion") for machine in system.instances(role)}
-    assert machines <= online, f"not online: {machines - online}"
+    assert len(machines) == 3 and machines <= online, f"not online: {machines - online} of {machines}"
 
 
 def statements(system: System) -> list[dict]:

@@ -10,7 +10,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 
-def run_module(capsys: pytest.CaptureFixture, name: str, check_mode: bool = False, **options: Any) -> dict:
+def run_module(capsys: pytest.CaptureFixture, name: str, /, check_mode: bool = False, **options: Any) -> dict:
     """The module's JSON answer; a failure is an answer with `failed`, not an exception."""
     module = importlib.import_module(f"ansible_collections.espalier.aws.plugins.modules.{name}")
     capsys.readouterr()

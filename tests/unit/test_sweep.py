@@ -12,6 +12,7 @@ from moto.backends import get_backend
 from tests.unit.run_module import run_module
 
 REGION, IMAGE = "us-east-1", "ami-12c6146b"
+POLICY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]}'
 SCOPE = Scope("django", "lab", "123456789012", REGION)
 
 
@@ -119,7 +120,7 @@ def build_rest(environment: str, project: str) -> None:
     iam = boto3.client("iam")
     iam.create_role(RoleName=f"{prefix}-instance-role", AssumeRolePolicyDocument="{}", Tags=ours)
     iam.create_instance_profile(InstanceProfileName=f"{prefix}-instance-role", Tags=ours)
-    iam.create_policy(PolicyName=f"{prefix}-policy", PolicyDocument='{"Version": "2012-10-17", "Statement": []}', Tags=ours)
+    iam.create_policy(PolicyName=f"{prefix}-policy", PolicyDocument=POLICY, Tags=ours)
     boto3.client("sns").create_topic(Name=f"{prefix}-alarms", Tags=ours)
     boto3.client("cloudwatch").put_metric_alarm(
         AlarmName=f"{prefix}-cpu", ComparisonOperator="GreaterThanThreshold", EvaluationPeriods=1, MetricName="x", Namespace="x", Period=60,

@@ -1,0 +1,31 @@
+"""Documentation that points to nothing, or leaves a part out, is wrong."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.tree import ROOT, texts
+
+PAGES = {path: text for path, text in texts("*.md").items() if ".test" not in path.parts}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)\s#]+)(?:#[\w-]+)?\)", PAGES[page])
+    dead = [link for link in links if "://" not in link and not link.startswith("mailto:") and not (page.parent / link).exists()]
+    assert not dead
+
+
+def test_every_addition_to_moto_is_documented():
+    page = (ROOT / "docs" / "lab.md").read_text("utf-8")
+    additions = [path.stem for path in (ROOT / "lab" / "api").glob("*.py") if "def install(" in path.read_text("utf-8")]
+    missing = [name for name in additions if f"`lab/api/{name}.py`" not in page]
+    assert not missing
+
+
+def test_make_targets_named_in_the_pages_exist():
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    named = {name for text in PAGES.values() for name in re.findall(r"(?:^|`|&& )make ([a-z0-9-]+)", text, re.MULTILINE)}
+    assert named and named <= targets, named - targets

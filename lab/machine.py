@@ -4,6 +4,7 @@ proxies and pip's settings. Nothing of it is written into the repository."""
 from __future__ import annotations
 
 import configparser
+import functools
 import os
 import re
 import subprocess
@@ -24,27 +25,40 @@ PIP_CACHE = "/var/cache/pip"
 PIP_OPTIONS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "default-timeout")
 
 
+@functools.cache
 def apt_sources() -> str:
     """The machine's own Debian mirrors when it runs the same Debian as the image, Debian's public ones otherwise. As one sources.list."""
     if "VERSION_CODENAME=bookworm" not in Path("/etc/os-release").read_text():
         return DEFAULT_SOURCES
-    # apt itself reads both file formats; its own view is the only one that needs no parser here.
-    view = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT) $(CREATED_BY)"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    found: dict[tuple[str, str], set[str]] = {}
-    for line in view.stdout.splitlines():
-        uri, release, component, created_by = line.split()
-        if created_by == "Packages" and release.startswith("bookworm") and "debian" in uri:
-            found.setdefault((uri, release), set()).add(component)
-    if not any(release == "bookworm" for _, release in found):
-        return DEFAULT_SOURCES
-    return "".join(f"deb {uri} {release} {' '.join(sorted(components))}\n" for (uri, release), components in found.items())
+    files = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*.[ls]*"))]
+    entries = []
+    for file in files:
+        if file.is_file():
+            entries += (deb822_entries if file.suffix == ".sources" else one_line_entries)(file.read_text())
+    lines = [f"deb {uri} {suite} {components}\n" for uri, suite, components in entries if suite.startswith("bookworm") and "debian" in uri]
+    return "".join(lines) if any(line.split()[2] == "bookworm" for line in lines) else DEFAULT_SOURCES
 
 
+def one_line_entries(text: str) -> list[tuple[str, str, str]]:
+    """Address, suite and components of each line of a sources.list. (`apt-get indextargets` tells the same in half a second.)"""
+    found = re.findall(r"^deb\s+(?:\[[^]]*\]\s+)?(\S+)\s+(\S+)\s+(.+?)\s*(?:#.*)?$", text, re.MULTILINE)
+    return [(uri, suite, " ".join(components.split())) for uri, suite, components in found]
+
+
+def deb822_entries(text: str) -> list[tuple[str, str, str]]:
+    """Address, suite and components of each enabled stanza of a .sources file."""
+    found = []
+    for stanza in re.split(r"\n\s*\n", re.sub(r"^#.*\n?", "", text, flags=re.MULTILINE)):
+        fields = {
+            name.lower(): " ".join(value.split()) for name, value in re.findall(r"^(\S+):((?:.*)(?:\n[ \t].*)*)", stanza, re.MULTILINE)
+        }
+        if "deb" in fields.get("types", "").split() and fields.get("enabled", "yes").lower() != "no":
+            for uri in fields["uris"].split():
+                found += [(uri, suite, fields.get("components", "")) for suite in fields["suites"].split()]
+    return found
+
+
+@functools.cache
 def apt_configuration() -> str:
     """The machine's `Acquire` settings (proxies, mirrors that carry old dates), as an apt.conf."""
     dump = subprocess.run(["apt-config", "dump", "Acquire"], capture_output=True, text=True, check=False).stdout

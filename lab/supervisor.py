@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.error
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -59,8 +60,9 @@ class Supervisor:
         """Make sure of everything that is built and cached. Quick when it is there."""
         from lab import haproxy, image, postgresql, session_client
 
-        for builder in (session_client, image, haproxy, postgresql):
-            builder.build(self.settings)
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            # list(): the first failure is raised here.
+            list(pool.map(lambda builder: builder.build(self.settings), (image, session_client, postgresql, haproxy)))
 
     def up(self) -> None:
         """Bring the lab up, or repair it. Raises LabError when it cannot start."""

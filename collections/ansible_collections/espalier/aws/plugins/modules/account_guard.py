@@ -107,13 +107,11 @@ import os
 
 # AnsibleAWSModule says what is missing.
 with contextlib.suppress(ImportError):
-    import boto3.session
-    from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
-from ansible_collections.amazon.aws.plugins.module_utils.botocore import get_aws_connection_info
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.espalier.aws.plugins.module_utils import endpoints
+from ansible_collections.espalier.aws.plugins.module_utils.clients import make_clients
 from ansible_collections.espalier.aws.plugins.module_utils.findings import finding, render
 
 # AWS's own codes for keys that are not, or no longer, good.
@@ -129,19 +127,6 @@ def credential_source() -> tuple[str, str | None]:
     if os.environ.get("AWS_ACCESS_KEY_ID"):
         return "AWS_ACCESS_KEY_ID", "set"
     return "AWS_PROFILE", None
-
-
-def build_clients(module) -> dict:
-    """The clients that amazon.aws's modules would build, out of one session, which loads botocore's data once."""
-    region, endpoint, connection = get_aws_connection_info(module)
-    connection.pop("aws_config", None)
-    # botocore's default (a minute, five attempts) would let an unreachable address look like a hang.
-    config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
-    session = boto3.session.Session(profile_name=connection.pop("profile_name", None))
-    return {
-        name: session.client(name, region_name=region, endpoint_url=endpoint, config=config, **connection)
-        for name in module.params["services"]
-    }
 
 
 def check_caller(client, params: dict) -> tuple[dict, list[dict]]:
@@ -214,7 +199,8 @@ def inspect(module) -> dict:
     if result["findings"]:
         return result
     try:
-        clients = build_clients(module)
+        # botocore's default (a minute, five attempts) would let an unreachable address look like a hang.
+        clients = make_clients(module, params["services"], connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
     except (BotoCoreError, ValueError) as error:
         result["findings"] = [explain(error, params)]
         return result

@@ -95,6 +95,7 @@ with contextlib.suppress(ImportError):
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.espalier.aws.plugins.module_utils import aws_checks, check_table
+from ansible_collections.espalier.aws.plugins.module_utils.clients import make_clients
 
 
 def ask(aws: aws_checks.Aws, params: dict) -> list[dict]:
@@ -117,7 +118,7 @@ def main():
         },
         supports_check_mode=True,
     )
-    clients = {name: module.client(name) for name in aws_checks.SERVICES}
+    clients = make_clients(module, aws_checks.SERVICES, retries={"mode": "standard", "total_max_attempts": 5})
     names = {name: module.params[name] for name in ("project", "environment", "account_id")}
     try:
         findings = ask(aws_checks.Aws(clients=clients, region=module.region, **names), module.params)

@@ -1,0 +1,27 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Clients for modules that ask many services at the same time."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from typing import Any
+
+# AnsibleAWSModule says what is missing.
+with contextlib.suppress(ImportError):
+    import boto3.session
+    from botocore.config import Config
+
+from ansible_collections.amazon.aws.plugins.module_utils.botocore import get_aws_connection_info
+
+
+def make_clients(module: Any, services: Iterable[str], **config: Any) -> dict[str, Any]:
+    """A client for each service, out of one session, which reads the SDK's data once; to be called before threads start.
+
+    Credentials, profile, region and endpoint are found as the modules of amazon.aws find them. `config` are settings of
+    botocore's Config.
+    """
+    region, endpoint_url, options = get_aws_connection_info(module)
+    merged = Config(**config).merge(options.pop("aws_config", None) or Config())
+    session = boto3.session.Session(profile_name=options.pop("profile_name", None))
+    return {name: session.client(name, region_name=region, endpoint_url=endpoint_url, config=merged, **options) for name in services}

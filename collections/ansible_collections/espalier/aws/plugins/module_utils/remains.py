@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from ansible_collections.espalier.aws.plugins.module_utils.stack import BUCKETS, Clients, Scope, pages, tagged, tags_of, unless_missing
 

@@ -29,6 +29,8 @@ RECORD = Path("/run/espalier/lab.json")
 LOCK = Path("/run/espalier/lock")
 START_SECONDS = 60
 LOG_BYTES = 20 << 20
+# Of .lab, when the account is gone: what tells how it went, and what is no part of it.
+KEPT = ("log", "bin")
 
 
 class LabError(RuntimeError):
@@ -135,8 +137,9 @@ class Supervisor:
         record = read_record()
         had = record is not None and record["root"] == str(self.settings.root)
         removed = self.clean()
-        for folder in ("instances", "databases", "snapshots", "load_balancers", "run"):
-            shutil.rmtree(self.settings.state / folder, ignore_errors=True)
+        for entry in self.settings.state.glob("*"):
+            if entry.name not in KEPT:
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         if removed:
             why = (
                 "the AWS API had died, and the account with it: the lab starts empty"
@@ -259,9 +262,9 @@ def read_record() -> dict | None:
 
 
 def api_of(record: dict) -> Process | None:
-    """The living API process of a record: while it lives, so does the account."""
+    """The living API process of a record: while it lives, so does the account. None for a clone that was removed: it has no stop."""
     process = Process(**record["parts"]["api"])
-    return process if process.alive() else None
+    return process if process.alive() and (Path(record["root"]) / "lab" / "supervisor.py").exists() else None
 
 
 def is_free(address: str, port: int) -> bool:

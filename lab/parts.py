@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 from typing import TYPE_CHECKING
 
@@ -34,7 +33,3 @@ def controller_class(part: str) -> type[Controller]:
     if len(found) != 1:
         raise RuntimeError(f"{module.__name__} must define one Controller, it defines {len(found)}")
     return found[0]
-
-
-# Until the last part has landed.
-PARTS = {part: module for part, module in PARTS.items() if importlib.util.find_spec(module)}

@@ -18,8 +18,9 @@ from datetime import UTC, datetime
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.amis import Ami
 from moto.ec2.models.instances import Instance, InstanceBackend
-from moto.ssm.models import Parameter, ssm_backends
+from moto.ssm.models import Parameter, ParameterDict
 
+from lab.api import vpc
 from lab.settings import SETTINGS
 
 CANONICAL = "099720109477"
@@ -42,12 +43,12 @@ def backend() -> EC2Backend:
 
 def install() -> None:
     add_images()
+    patch_parameters()
     patch_life_cycle()
     patch_launch()
 
 
 def add_images() -> None:
-    parameters = ssm_backends[SETTINGS.account_id][SETTINGS.region]._parameters
     for ami_id, series, number, built in UBUNTU_IMAGES:
         kind = "hvm-ssd" if series == "jammy" else "hvm-ssd-gp3"
         backend().amis[ami_id] = Ami(
@@ -69,23 +70,37 @@ def add_images() -> None:
             region_name=f"{SETTINGS.region}a",
             boot_mode="uefi-preferred",
         )
-        volume = "gp2" if series == "jammy" else "gp3"
-        name = f"/aws/service/canonical/ubuntu/server/{number}/stable/current/amd64/hvm/ebs-{volume}/ami-id"
-        parameters[name].clear()
-        parameters[name].append(
-            Parameter(
-                account_id=SETTINGS.account_id,
-                name=name,
-                value=ami_id,
-                parameter_type="String",
-                description=None,
-                allowed_pattern=None,
-                keyid=None,
-                last_modified_date=built.timestamp(),
-                version=1,
-                data_type="aws:ec2:image",
-            )
-        )
+
+
+def patch_parameters() -> None:
+    """As moto does with Amazon's own: public parameters come when they are asked for, and are not listed among the account's before."""
+    moto_check = ParameterDict._check_loading_status
+
+    def check_loading_status(self, key):
+        moto_check(self, key)
+        if str(key).startswith("/aws/service/canonical/"):
+            for ami_id, series, number, built in UBUNTU_IMAGES:
+                volume = "gp2" if series == "jammy" else "gp3"
+                name = f"/aws/service/canonical/ubuntu/server/{number}/stable/current/amd64/hvm/ebs-{volume}/ami-id"
+                # The list above is in order of build: the last one stays.
+                dict.__setitem__(self, name, [public_parameter(name, ami_id, built)])
+
+    ParameterDict._check_loading_status = check_loading_status
+
+
+def public_parameter(name: str, value: str, modified: datetime) -> Parameter:
+    return Parameter(
+        account_id=SETTINGS.account_id,
+        name=name,
+        value=value,
+        parameter_type="String",
+        description=None,
+        allowed_pattern=None,
+        keyid=None,
+        last_modified_date=modified.timestamp(),
+        version=1,
+        data_type="aws:ec2:image",
+    )
 
 
 def set_state(instance: Instance, state: str) -> None:
@@ -180,6 +195,7 @@ def find(instance_id: str) -> Instance:
 
 def list_machines(body: dict) -> dict:
     """What the instances controller compares its containers with: every instance that is not terminated."""
+    vpc.do_due()
     forget_terminated()
     return {
         "machines": [

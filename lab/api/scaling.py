@@ -213,10 +213,14 @@ def deregister(group: FakeAutoScalingGroup, state: InstanceState) -> float:
     """Deregister from every target group; returns the longest deregistration delay, in AWS's seconds, 0 where nothing was registered."""
     delay = 0.0
     for arn in group.target_group_arns:
-        target_group = load_balancing().target_groups.get(arn)
-        if target_group and state.instance_id in target_health(arn):
-            load_balancing().deregister_targets(arn, [{"Id": state.instance_id}])
-            delay = max(delay, float(target_group.attributes.get("deregistration_delay.timeout_seconds", 300)))
+        health = target_health(arn).get(state.instance_id)
+        if health is None:
+            continue
+        load_balancing().deregister_targets(arn, [{"Id": state.instance_id}])
+        # A target that no load balancer uses has nothing to drain.
+        if health != "unused":
+            attributes = load_balancing().target_groups[arn].attributes
+            delay = max(delay, float(attributes.get("deregistration_delay.timeout_seconds", 300)))
     return delay
 
 

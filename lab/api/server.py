@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 # moto reads them when it is imported.
 os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
 os.environ.setdefault("MOTO_ENABLE_AMI_VALIDATION", "true")
+os.environ.setdefault("MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION", "true")
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
@@ -29,12 +30,7 @@ def load_additions() -> dict[str, Route]:
     """Install every addition and return the control routes by name. Two additions may not claim the same name."""
     routes: dict[str, Route] = {"ping": lambda body: {"additions": list(ADDITIONS)}}
     for name in ADDITIONS:
-        try:
-            module = importlib.import_module(f"lab.api.{name}")
-        except ModuleNotFoundError as error:
-            if error.name != f"lab.api.{name}":
-                raise
-            continue
+        module = importlib.import_module(f"lab.api.{name}")
         module.install()
         for route, function in getattr(module, "ROUTES", {}).items():
             if route in routes:
@@ -69,13 +65,15 @@ class Application:
             seen[:] = [status]
             return start_response(status, headers, exc_info)
 
-        with self.lock:
-            answer = self.moto(environ, note_status)
-        self._record(environ, seen, time.monotonic() - started)
-        return answer
+        try:
+            with self.lock:
+                return self.moto(environ, note_status)
+        finally:
+            # Also what moto failed at: the traceback that follows does not name the operation.
+            self._record(environ, seen, time.monotonic() - started)
 
     def _record(self, environ: dict, seen: list[str], seconds: float) -> None:
-        status = seen[0].split()[0] if seen else "---"
+        status = seen[0].split()[0] if seen else "500"
         # The controllers ask every second: their successes would drown everybody else's calls.
         if LAB_USER_AGENT in environ.get("HTTP_USER_AGENT", "") and status.startswith("2"):
             return

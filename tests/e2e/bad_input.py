@@ -42,7 +42,7 @@ BAD_INPUTS = [
     extra("suite_environment", "Lab_One", name="environment that makes an illegal bucket name"),
     extra("alarms_email", "", name="alarms without an address"),
     structured("min greater than max", '{"autoscaling_min_size": 5}', "autoscaling_min_size", "autoscaling_max_size", "5"),
-    extra("django_wsgi_application", "mysite/wsgi.py", name="WSGI path that cannot be"),
+    extra("app_wsgi", "mysite/wsgi.py", name="WSGI path that cannot be"),
     extra("suite_account_id", "999999999999", "123456789012", name="another account"),
     extra("suite_aws_endpoint_url", "https://ec2.us-east-1.amazonaws.com", name="lab endpoint outside this machine"),
     extra("autoscaling_mim_size", "2", "autoscaling_min_size", name="misspelt variable"),

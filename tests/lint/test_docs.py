@@ -29,3 +29,10 @@ def test_make_targets_named_in_the_pages_exist():
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     named = {name for text in PAGES.values() for name in re.findall(r"(?:^|`|&& )make ([a-z0-9-]+)", text, re.MULTILINE)}
     assert named and named <= targets, named - targets
+
+
+def test_every_variable_of_an_application_is_documented():
+    page = (ROOT / "docs" / "your-project.md").read_text("utf-8")
+    variables = re.findall(r"^(app_\w+):", (ROOT / "group_vars" / "app.yml").read_text("utf-8"), re.MULTILINE)
+    missing = [name for name in variables if f"`{name}`" not in page]
+    assert variables and not missing

@@ -172,6 +172,19 @@ def test_a_timeout_below_its_interval():
     assert one(input_checks.below(Input("timeout", 30), Input("interval", 30)))["variable"] == "timeout"
 
 
+def test_variables_that_mean_one_thing():
+    assert input_checks.same([Input("one", 5432), Input("other", 5432), Input("unset", None)]) == []
+    wrong = one(input_checks.same([Input("one", 5432), Input("other", 5433)]))
+    assert wrong["variable"] == "other"
+    assert "one (5432)" in wrong["problem"]
+
+
+def test_a_list_that_has_to_hold_a_name():
+    secret = Input("secret", "key")
+    assert input_checks.contains(Input("rights", ["key", "other"]), [secret]) == []
+    assert one(input_checks.contains(Input("rights", ["other"]), [secret]))["fix"] == "Add key to rights."
+
+
 def test_limits():
     assert input_checks.between(Input("days", 7), 0, 35) == []
     assert one(input_checks.between(Input("days", 36), 0, 35))["variable"] == "days"

@@ -209,3 +209,17 @@ def test_a_denied_call_is_no_empty_account(sweep, monkeypatch):
 
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", deny)
     assert sweep()["failed"]
+
+
+def test_a_protected_database_is_said(sweep):
+    instance = {
+        "DBInstanceIdentifier": "lab-django-postgres",
+        "Engine": "postgres",
+        "DBInstanceClass": "db.t3.micro",
+        "AllocatedStorage": 20,
+    }
+    login = {"MasterUsername": "postgres", "MasterUserPassword": "n0t-a-secret"}
+    boto3.client("rds").create_db_instance(**instance, **login, DeletionProtection=True, Tags=tags("lab"))
+    (database,) = [one for one in sweep()["leftovers"] if one["kind"] == "DB instance"]
+    assert database["protected"] is True
+    assert "protected" in sweep()["leftovers_text"][0]

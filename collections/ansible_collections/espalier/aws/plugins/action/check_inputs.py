@@ -17,6 +17,7 @@ SPEC = {
     "roles_path": {"type": "path", "required": True},
     "readers": {"type": "list", "elements": "path", "default": []},
     "prefixes": {"type": "list", "elements": "str", "default": []},
+    "playbook_variables": {"type": "path"},
     "own_variables": {"type": "list", "elements": "str", "default": []},
     "checks": {"type": "list", "elements": "dict", "default": []},
     "later_checks": {"type": "list", "elements": "dict", "default": []},
@@ -37,6 +38,7 @@ class ActionModule(ActionBase):
         inventory = self._inventory_files(task_vars)
         origins = self._origins(inventory, task_vars)
         findings = self._misspelt(roles, origins, inventory, options)
+        findings += role_variables.shadowed(origins, self._playbook_variables(options["playbook_variables"]))
         later = {name for row in options["later_checks"] for name in check_table.variables(row)}
         wanted = {name for row in options["checks"] for name in check_table.variables(row)} | later
         values, unknown, wrong = self._values(roles, wanted | (roles.options.keys() & origins.keys()), origins, task_vars)
@@ -56,13 +58,16 @@ class ActionModule(ActionBase):
 
     def _origins(self, inventory: list[Path], task_vars: dict) -> dict[str, str]:
         """Every variable that the play sees or that the inventory sets for any host, and where it was set."""
-        origins = dict.fromkeys(task_vars, "set in the inventory")
+        origins = dict.fromkeys(task_vars, role_variables.INVENTORY)
         for path in inventory:
             if {"group_vars", "host_vars"} & set(path.parts) and path.suffix in (".yml", ".yaml", ".json"):
                 content = self._read(path)
                 if isinstance(content, dict):
                     origins |= dict.fromkeys(content, f"set in {path}")
-        return origins | dict.fromkeys(load_extra_vars(self._loader), "set on the command line")
+        return origins | dict.fromkeys(load_extra_vars(self._loader), role_variables.COMMAND_LINE)
+
+    def _playbook_variables(self, folder: str | None) -> dict[str, dict]:
+        return {str(path): self._read(path) for path in sorted(Path(folder).glob("*.yml"))} if folder else {}
 
     def _misspelt(self, roles: role_variables.Roles, origins: dict[str, str], inventory: list[Path], options: dict) -> list[dict]:
         shared = tuple(options["prefixes"])

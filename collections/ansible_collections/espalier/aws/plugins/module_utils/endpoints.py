@@ -92,7 +92,8 @@ def origin(url: str, service_id: str, environment: Mapping[str, str]) -> str:
             return name
     if environment.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true" and is_aws(url):
         return "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"
-    return "AWS_CONFIG_FILE"
+    # AWS itself is where clients go that nothing sends elsewhere.
+    return "suite_aws_environment" if is_aws(url) else "AWS_CONFIG_FILE"
 
 
 def check_urls(urls: Mapping[str, str], service_ids: Mapping[str, str], expected: str, environment: Mapping[str, str]) -> list[dict]:
@@ -101,12 +102,12 @@ def check_urls(urls: Mapping[str, str], service_ids: Mapping[str, str], expected
         wrong = check_local(expected)
         if wrong:
             return wrong
-    strays: dict[tuple[str, str], list[str]] = {}
+    strays: dict[str, dict[str, list[str]]] = {}
     for name, url in urls.items():
         if url.rstrip("/") == expected.rstrip("/") if expected else is_aws(url):
             continue
-        strays.setdefault((origin(url, service_ids[name], environment), url), []).append(name)
-    return [_stray(variable, environment.get(variable), url, names, expected) for (variable, url), names in strays.items()]
+        strays.setdefault(origin(url, service_ids[name], environment), {}).setdefault(url, []).append(name)
+    return [_stray(variable, environment.get(variable), clients, expected) for variable, clients in strays.items()]
 
 
 def check_local(url: str) -> list[dict]:
@@ -125,9 +126,13 @@ def check_local(url: str) -> list[dict]:
     return []
 
 
-def _stray(variable: str, value: str | None, url: str, names: list[str], expected: str) -> dict:
-    clients = f"{', '.join(names)} would talk to {url}"
-    fix = "Remove endpoint_url from the AWS configuration file's profile." if variable == "AWS_CONFIG_FILE" else f"Run: unset {variable}"
+def _stray(variable: str, value: str | None, clients: dict[str, list[str]], expected: str) -> dict:
+    """`clients` are names by the URL that they would talk to."""
+    would = "; ".join(f"{', '.join(names)} would talk to {url}" for url, names in clients.items())
+    fix = {
+        "AWS_CONFIG_FILE": "Remove endpoint_url from the AWS configuration file's profile.",
+        "suite_aws_environment": "Pass AWS_ENDPOINT_URL: '{{ suite_aws_endpoint_url }}' in suite_aws_environment.",
+    }.get(variable, f"Run: unset {variable}")
     if expected:
-        return finding(variable, value, f"{clients}, but the inventory allows {expected} only.", fix)
-    return finding(variable, value, f"{clients}, which is not AWS itself, but the inventory names no other endpoint.", fix)
+        return finding(variable, value, f"{would}, but the inventory allows {expected} only.", fix)
+    return finding(variable, value, f"{would}, which is not AWS itself, but the inventory names no other endpoint.", fix)

@@ -15,7 +15,10 @@ from ansible_collections.espalier.aws.plugins.module_utils.stack import BUCKETS,
 
 @dataclass(frozen=True)
 class Remain:
-    """One resource. `stays` says why it stays on purpose, `until` (ISO 8601) when AWS removes it by itself."""
+    """One resource. `stays` says why it stays on purpose, `until` (ISO 8601) when AWS removes it by itself.
+
+    `protected`: AWS refuses its deletion until a switch of it is turned off.
+    """
 
     kind: str
     id: str
@@ -23,8 +26,9 @@ class Remain:
     state: str = ""
     stays: str = ""
     until: str = ""
+    protected: bool = False
 
-    def as_dict(self) -> dict[str, str]:
+    def as_dict(self) -> dict[str, str | bool]:
         return asdict(self)
 
 
@@ -120,7 +124,7 @@ def databases(clients: Clients, scope: Scope) -> Iterator[Remain]:
     client = clients("rds")
     for one in pages(client, "describe_db_instances", "DBInstances"):
         if is_ours(scope, one["DBInstanceIdentifier"], _tag_list(one)):
-            yield Remain("DB instance", one["DBInstanceIdentifier"], state=one["DBInstanceStatus"])
+            yield Remain("DB instance", one["DBInstanceIdentifier"], state=one["DBInstanceStatus"], protected=one["DeletionProtection"])
     for one in pages(client, "describe_db_snapshots", "DBSnapshots", SnapshotType="manual"):
         if is_ours(scope, one["DBInstanceIdentifier"], _tag_list(one)):
             yield Remain(

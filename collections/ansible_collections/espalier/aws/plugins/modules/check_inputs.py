@@ -30,6 +30,10 @@ options:
     type: list
     elements: str
     default: []
+  playbook_variables:
+    description:
+      - Folder of variable files that playbooks load. An inventory's value of a variable in them would be without effect, and is found.
+    type: path
   own_variables:
     description: Variables that are accepted although nothing reads them.
     type: list

@@ -70,6 +70,9 @@ leftovers:
     until:
       description: When AWS removes it by itself (ISO 8601); empty where it does not.
       type: str
+    protected:
+      description: AWS refuses its deletion until its protection is turned off.
+      type: bool
 kept:
   description: What stays on purpose, with the same keys.
   returned: always
@@ -111,7 +114,11 @@ def look(clients: dict, scope: Scope) -> list[remains.Remain]:
 
 
 def line(found: remains.Remain) -> str:
-    details = ", ".join(part for part in (found.name, found.state, found.stays, found.until and f"until {found.until}") if part)
+    details = ", ".join(
+        part
+        for part in (found.name, found.state, "protected" * found.protected, found.stays, found.until and f"until {found.until}")
+        if part
+    )
     return f"{found.kind} {found.id}" + (f" ({details})" if details else "")
 
 

@@ -222,6 +222,26 @@ def below(smaller: Input, larger: Input) -> list[dict]:
     ]
 
 
+def same(values: list[Input]) -> list[dict]:
+    """Variables of several roles that mean one thing."""
+    first, *others = values
+    findings = []
+    for other in others:
+        if None not in (first.value, other.value) and first.value != other.value:
+            problem = f"it must be the same as {first.name} ({first.value})."
+            findings.append(finding(other.name, other.value, problem, f"Set both {first.name} and {other.name} to one value."))
+    return findings
+
+
+def contains(whole: Input, parts: list[Input]) -> list[dict]:
+    """A list of one role that has to hold what other roles make."""
+    missing = [part for part in parts if isinstance(whole.value, list) and part.value is not None and part.value not in whole.value]
+    return [
+        finding(whole.name, whole.value, f"{part.value} ({part.name}) is missing in it.", f"Add {part.value} to {whole.name}.")
+        for part in missing
+    ]
+
+
 def between(value: Input, least: int, most: int) -> list[dict]:
     """A number within limits that AWS sets (literals of the table)."""
     if not isinstance(value.value, (int, float)) or isinstance(value.value, bool) or least <= value.value <= most:
@@ -306,12 +326,14 @@ CHECKS = {
         account_id,
         below,
         between,
+        contains,
         dotted_module,
         email,
         environment,
         names,
         network,
         ordered,
+        same,
         source,
         wsgi_path,
         zones,

@@ -17,6 +17,9 @@ from ansible_collections.espalier.aws.plugins.module_utils.findings import findi
 EXPRESSION = re.compile(r"\{[{%](.*?)[%}]\}", re.DOTALL)
 # How alike a name without any role's prefix must be to a known one, to be taken for a slip of the finger.
 ALIKE = 0.88
+# Where a variable was set, as findings say it.
+COMMAND_LINE = "set on the command line"
+INVENTORY = "set in the inventory"
 
 
 @dataclass
@@ -84,6 +87,17 @@ def misspelt(origins: dict[str, str], known: set[str], prefixes: tuple[str, ...]
         findings.append(
             finding(name, origin, "nothing reads a variable of this name.", f"{fix} If it is your own, list it in preflight_own_variables.")
         )
+    return findings
+
+
+def shadowed(origins: dict[str, str], playbook_variables: dict[str, dict]) -> list[dict]:
+    """Findings for variables of the inventory that a playbook's file gives a value of its own. The command line wins over both."""
+    findings = []
+    for file, given in playbook_variables.items():
+        for name in sorted(given.keys() & origins.keys()):
+            if origins[name] != COMMAND_LINE:
+                fix = f"Remove it, and set what that value is made of: {given[name]}"
+                findings.append(finding(name, origins[name], f"{file} gives it a value of its own, which wins.", fix))
     return findings
 
 

@@ -105,7 +105,7 @@ def failed_check(group: FakeAutoScalingGroup, state: InstanceState) -> bool:
 def target_health(arn: str) -> dict[str, str]:
     """State of each target of a target group by instance id; empty when the group is gone."""
     with contextlib.suppress(TargetGroupNotFoundError):
-        return {found.instance_id: found.health_status for found in load_balancing().describe_target_health(arn, [])}
+        return {found.instance_id: found.status for found in load_balancing().describe_target_health(arn, [])}
     return {}
 
 

@@ -81,7 +81,10 @@ def test_a_missing_environment():
 
 
 def names(environment, **kinds):
-    return input_checks.names(Input("suite_environment", environment), {kind: Input(f"{kind}_name", name) for kind, name in kinds.items()})
+    account = Input("suite_account_id", "123456789012")
+    return input_checks.names(
+        Input("suite_environment", environment), account, {kind: Input(f"{kind}_name", name) for kind, name in kinds.items()}
+    )
 
 
 def test_names_of_the_default_environment():
@@ -249,7 +252,7 @@ def test_wrong_sources(repository, path, variable):
     assert variable in wrong["fix"]
 
 
-@pytest.mark.parametrize("value", [123456789012, "12345", "12345678901x", None])
+@pytest.mark.parametrize("value", [123456789012, "12345", "12345678901x", "", None])
 def test_wrong_accounts(value):
     assert one(input_checks.account_id(Input("suite_account_id", value)))["variable"] == "suite_account_id"
     assert input_checks.account_id(Input("suite_account_id", "012345678901")) == []
@@ -267,11 +270,11 @@ def test_a_table():
     table = [
         {"check": "between", "value": "days", "least": 0, "most": 35},
         {"check": "ordered", "values": ["min", "max"]},
-        {"check": "names", "environment": "env", "names": {"bucket:static": "bucket_name"}},
+        {"check": "names", "environment": "env", "account": "account", "names": {"bucket:static": "bucket_name"}},
         {"check": "email", "address": "later"},
     ]
-    assert set(check_table.variables(table[2])) == {"env", "bucket_name"}
-    values = {"days": 99, "min": 2, "max": 1, "env": "lab", "bucket_name": "X"}
+    assert set(check_table.variables(table[2])) == {"env", "account", "bucket_name"}
+    values = {"days": 99, "min": 2, "max": 1, "env": "lab", "account": "123456789012", "bucket_name": "X"}
     bound = check_table.bind(table, input_checks.CHECKS, values, unknown={"later"})
     findings = [found for check, arguments in bound for found in check(**arguments)]
     assert [found["variable"] for found in findings] == ["days", "min", "bucket_name"]

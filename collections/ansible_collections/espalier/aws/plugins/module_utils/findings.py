@@ -16,7 +16,7 @@ def render(findings: list[dict]) -> str:
     count = "1 problem" if len(findings) == 1 else f"{len(findings)} problems"
     lines = [f"{count} found; nothing was changed."]
     for number, found in enumerate(findings, start=1):
-        value = "not set" if found["value"] is None else found["value"]
+        value = "not set" if found["value"] in (None, "") else found["value"]
         lines.append(f"{number}. {found['variable']} ({value}): {found['problem']}")
         lines.append(f"   Fix: {found['fix']}")
     return "\n".join(lines)

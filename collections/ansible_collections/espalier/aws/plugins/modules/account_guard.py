@@ -176,7 +176,7 @@ def explain(error: Exception, params: dict) -> dict:
         fix = params["unreachable_fix"] if local else "Check this machine's way to the internet, its proxy variables and the region's name."
         return finding(variable, local or params["expected_region"], f"STS cannot be reached: {error}", fix)
     if kind == "NoCredentialsError":
-        fix = f"Set AWS_PROFILE to a profile of account {params['account_id']} (or sign in: aws sso login)."
+        fix = "Set AWS_PROFILE to a profile of the inventory's account, or sign in: aws sso login."
         return finding(source, value, "no AWS credentials were found.", fix)
     return finding(
         source,

@@ -92,7 +92,7 @@ def environment(environment: Input, project: Input) -> list[dict]:
 
 
 def account_id(account: Input) -> list[dict]:
-    if account.value is None:
+    if not account.value:
         return [
             finding(
                 account.name,
@@ -107,9 +107,10 @@ def account_id(account: Input) -> list[dict]:
     return [finding(account.name, account.value, problem, f'Write it in quotes, as in {account.name}: "123456789012".')]
 
 
-def names(environment: Input, names: dict[str, Input]) -> list[dict]:
+def names(environment: Input, account: Input, names: dict[str, Input]) -> list[dict]:
     """Names that AWS would refuse. A name that is too long for its environment's sake is the environment's finding."""
-    if not WORD.fullmatch(str(environment.value)):
+    # What they are made of has a finding of its own then.
+    if not WORD.fullmatch(str(environment.value)) or account_id(account):
         return []
     findings, too_long = [], []
     for kind, name in names.items():

@@ -47,6 +47,11 @@ class Server:
         return f"{self.name}_spare"
 
 
+def as_server(target: dict) -> Server | None:
+    """None for a target that has no address, or that is stopped."""
+    return None if target["stopped"] or not target["address"] else Server(target["id"], target["address"], target["port"])
+
+
 def backend_name(target_group: dict) -> str:
     return f"tg_{target_group['name']}"
 
@@ -102,14 +107,14 @@ def render(load_balancer: dict, target_groups: dict[str, dict], published: dict[
     return "\n".join(parts)
 
 
-def with_servers(text: str, servers: dict[str, list[Server]], target_groups: dict[str, dict], scale: float) -> str:
-    """Add each backend's servers, by target group ARN, so that a reload keeps them and, with the state file, what their checks found."""
-    for arn, group in target_groups.items():
-        lines = []
-        for server in servers.get(arn, []):
-            address = f"{server.address}:{server.port}"
-            lines.append(f"  server {server.name} {address} {server_options(group, scale)}")
-            lines.append(f"  server {server.spare_name} {address} {spare_options(group)}")
+def with_servers(text: str, present: dict[str, set[str]], target_groups: dict[str, dict], scale: float) -> str:
+    """Add the servers that HAProxy has now, by backend, so that a reload keeps them and, with the state file, what their checks found."""
+    for group in target_groups.values():
+        names, lines = present.get(backend_name(group), set()), []
+        for server in filter(None, map(as_server, group["targets"])):
+            for name, options in ((server.name, server_options(group, scale)), (server.spare_name, spare_options(group))):
+                if name in names:
+                    lines.append(f"  server {name} {server.address}:{server.port} {options}")
         text = text.replace(_servers_mark(group), "\n".join(lines))
     return text
 
@@ -158,7 +163,8 @@ def _backend(target_group: dict, scale: float) -> str:
         f"  id {zlib.crc32(target_group['arn'].encode()) & 0x3FFFFFFF | 0x40000000}",
         f"  balance {balance}",
         "  option allbackups",
-        f"  http-request return status 503 errorfile {FOLDER}/errors/503.http if {{ nbsrv eq 0 }}",
+        # A worker that a reload replaces counts no servers, but still has them for its last requests.
+        f"  http-request return status 503 errorfile {FOLDER}/errors/503.http if {{ nbsrv eq 0 }} !{{ stopping }}",
         "  option httpchk",
         "  http-check connect linger" + (" ssl" if check["protocol"] == "HTTPS" else ""),
         f"  http-check send meth GET uri {quoted(check['path'] or '/')} ver HTTP/1.1 "

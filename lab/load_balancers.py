@@ -14,7 +14,7 @@ from lab import control, haproxy, tls
 from lab.controller import Controller
 from lab.haproxy_config import (
     ERRORS,
-    Server,
+    as_server,
     backend_name,
     certificate_file,
     error_page,
@@ -28,7 +28,9 @@ from lab.podman import LABEL, containers, podman
 from lab.settings import SETTINGS, Settings
 
 START_TIMEOUT_SECONDS = 15
+# State, reason code, description.
 Health = tuple[str, str | None, str | None]
+INITIAL: Health = ("initial", "Elb.InitialHealthChecking", None)
 
 
 def urls(settings: Settings = SETTINGS) -> dict[str, dict[int, str]]:
@@ -112,8 +114,8 @@ class LoadBalancers(Controller):
         os.chown(folder / "run", haproxy.UID, haproxy.UID)
         for status in ERRORS:
             (folder / "etc" / "errors" / f"{status}.http").write_bytes(error_page(status).encode())
-        ports = self._free_ports()
-        self.ports[load_balancer["arn"]] = ports
+        self.ports.pop(load_balancer["arn"], None)
+        ports = self.ports[load_balancer["arn"]] = self._free_ports()
         self._write_configuration(load_balancer, groups, {})
         podman(
             "run", "--detach", "--name", name, "--hostname", load_balancer["name"], "--user", str(haproxy.UID), "--cap-drop", "all",
@@ -142,13 +144,9 @@ class LoadBalancers(Controller):
         applied = folder / "applied"
         if applied.exists() and applied.read_text() == digest(text):
             return
-        rows = runtime.servers()
-        servers = {
-            arn: [server for server in map(as_server, group["targets"]) if server and server.name in rows.get(backend_name(group), {})]
-            for arn, group in groups.items()
-        }
+        present = {backend: set(rows) for backend, rows in runtime.servers().items()}
         (folder / "etc" / "servers.state").write_text(runtime.command("show servers state"))
-        self._write_configuration(load_balancer, groups, servers)
+        self._write_configuration(load_balancer, groups, present)
         podman("exec", name, "haproxy", "-c", "-q", "-f", "/etc/haproxy/haproxy.cfg")
         before = runtime.process()
         podman("kill", "--signal", "USR2", name)
@@ -163,14 +161,14 @@ class LoadBalancers(Controller):
     def _render(self, load_balancer: dict, groups: dict[str, dict]) -> str:
         return render(load_balancer, groups, self.ports[load_balancer["arn"]], self.settings.time_scale)
 
-    def _write_configuration(self, load_balancer: dict, groups: dict[str, dict], servers: dict[str, list[Server]]) -> None:
+    def _write_configuration(self, load_balancer: dict, groups: dict[str, dict], present: dict[str, set[str]]) -> None:
         folder = self._folder(load_balancer)
         for listener in load_balancer["listeners"]:
             for certificate in listener["certificates"]:
                 self._ensure_certificate(certificate, folder / "etc" / "certificates" / certificate_file(certificate))
         text = self._render(load_balancer, groups)
         (folder / "etc" / "servers.state").touch()
-        (folder / "etc" / "haproxy.cfg").write_text(with_servers(text, servers, groups, self.settings.time_scale))
+        (folder / "etc" / "haproxy.cfg").write_text(with_servers(text, present, groups, self.settings.time_scale))
         (folder / "applied").write_text(digest(text))
 
     def _ensure_certificate(self, certificate: dict, path: Path) -> None:
@@ -210,13 +208,13 @@ class LoadBalancers(Controller):
                     continue
                 if row is None:
                     runtime.add(backend, server, server_options(group, self.settings.time_scale))
-                    health: Health = ("initial", "Elb.InitialHealthChecking", None)
+                    health = INITIAL
                 elif row["status"].startswith(("MAINT", "DRAIN")):
                     # Registered again before it was gone: as new, at the next pass.
                     runtime.remove(backend, server.name)
                     health = ("initial", "Elb.RegistrationInProgress", None)
                 else:
-                    health = health_of(row, "initial" if fresh else target["state"], group["health_check"], self.settings.time_scale)
+                    health = health_of(row, INITIAL if fresh else tuple(target["health"]), group["health_check"], self.settings.time_scale)
                 found[arn][target["id"]] = health
                 if spare is None and health[0] in ("healthy", "unhealthy"):
                     runtime.add_spare(backend, server, spare_options(group))
@@ -249,25 +247,20 @@ def target_group_arns(load_balancer: dict) -> set[str]:
     return found
 
 
-def as_server(target: dict) -> Server | None:
-    """None for a target that has no address, or that is stopped."""
-    return None if target["stopped"] or not target["address"] else Server(target["id"], target["address"], target["port"])
-
-
-def health_of(row: dict[str, str], before: str, check: dict, scale: float) -> Health:
+def health_of(row: dict[str, str], before: Health, check: dict, scale: float) -> Health:
     """A target's health in AWS's words.
 
-    `row` is HAProxy's (`show stat`), `before` the state that the API holds. A new target is `initial` until it passed its checks, or
-    failed as many as make a healthy one unhealthy.
+    `row` is HAProxy's (`show stat`), `before` what the API holds. A new target is `initial` until it passed its checks, or failed as
+    long as makes a healthy one unhealthy.
     """
     if row["status"].startswith("UP"):
         return ("healthy", None, None)
     failing = row["check_status"].lstrip("* ") not in ("", "INI", "L4OK", "L6OK", "L7OK", "L7OKC")
-    if before == "initial":
+    if before[0] == "initial":
         patience = check["unhealthy"] * check["interval"] / scale + check["timeout"]
-        if not failing or int(row["lastchg"] or 0) < patience:
-            return ("initial", "Elb.InitialHealthChecking", None)
-    return ("unhealthy", *failure(row))
+        return ("unhealthy", *failure(row)) if failing and int(row["lastchg"] or 0) >= patience else INITIAL
+    # On its way up again: still unhealthy, for the reason that it was.
+    return ("unhealthy", *failure(row)) if failing or before[0] == "healthy" else before
 
 
 def failure(row: dict[str, str]) -> tuple[str, str]:

@@ -247,7 +247,7 @@ def _target(target_group: FakeTargetGroup, target: dict[str, Any], leaving: bool
         "port": int(target["Port"]),
         "draining": leaving,
         "stopped": bool(instance and instance.state in ("stopping", "stopped")),
-        "state": "draining" if leaving else target_group.lab_health[key][0],
+        "health": None if leaving else target_group.lab_health[key],
     }
 
 

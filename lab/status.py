@@ -56,10 +56,12 @@ class Account(Controller):
     def load_balancers(self) -> Iterable[tuple[str, ...]]:
         yield ("LOAD BALANCER", "STATE", "NAME IN THE LAB", "HEALTHY TARGETS")
         elb = self.client("elbv2")
+        groups = elb.describe_target_groups()["TargetGroups"]
         for found in elb.describe_load_balancers()["LoadBalancers"]:
             states = [
                 target["TargetHealth"]["State"]
-                for group in elb.describe_target_groups(LoadBalancerArn=found["LoadBalancerArn"])["TargetGroups"]
+                for group in groups
+                if found["LoadBalancerArn"] in group["LoadBalancerArns"]
                 for target in elb.describe_target_health(TargetGroupArn=group["TargetGroupArn"])["TargetHealthDescriptions"]
             ]
             yield (found["LoadBalancerName"], found["State"]["Code"], found["DNSName"], f"{states.count('healthy')} of {len(states)}")

@@ -20,6 +20,27 @@ from moto.elbv2.models import ELBv2Backend, FakeHealthStatus, FakeListener, Fake
 from lab.api import interfaces
 from lab.settings import SETTINGS
 
+# What AWS gives a new application load balancer; moto leaves most of it out.
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_LoadBalancerAttribute.html
+APPLICATION_ATTRIBUTES = {
+    "access_logs.s3.enabled": "false",
+    "client_keep_alive.seconds": "3600",
+    "connection_logs.s3.bucket": "",
+    "connection_logs.s3.enabled": "false",
+    "connection_logs.s3.prefix": "",
+    "idle_timeout.timeout_seconds": "60",
+    "ipv6.deny_all_igw_traffic": "false",
+    "load_balancing.cross_zone.enabled": "true",
+    "routing.http.desync_mitigation_mode": "defensive",
+    "routing.http.drop_invalid_header_fields.enabled": "false",
+    "routing.http.preserve_host_header.enabled": "false",
+    "routing.http.x_amzn_tls_version_and_cipher_suite.enabled": "false",
+    "routing.http.xff_client_port.enabled": "false",
+    "routing.http.xff_header_processing.mode": "append",
+    "routing.http2.enabled": "true",
+    "waf.fail_open.enabled": "false",
+    "zonal_shift.config.enabled": "false",
+}
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html#target-health-reason-codes
 DESCRIPTIONS = {
     "Elb.RegistrationInProgress": "Target registration is in progress",
@@ -64,6 +85,8 @@ def create_load_balancer(original: Callable, self: ELBv2Backend, name: str, *arg
         raise ELBClientError("ValidationError", "At least two subnets in two different Availability Zones must be specified")
     if load_balancer.type == "application":
         load_balancer.attrs.update(ATTRIBUTES)
+    if load_balancer.type == "application":
+        load_balancer.attrs.update(APPLICATION_ATTRIBUTES)
     # AWS puts one into every subnet; the lab's load balancer is one container with one address.
     load_balancer.lab_interface = interfaces.create(
         self.ec2_backend,

@@ -103,8 +103,10 @@ class Terminal:
         try:
             self.process.stdin.write(data)
             await self.process.stdin.drain()
-        except (ConnectionError, RuntimeError) as error:
-            raise Lost(f"session-manager-plugin ended: {self.last_words()}") from error
+        except (ConnectionError, RuntimeError):
+            # Amazon's client is gone; what it said last is worth more than the broken pipe.
+            while True:
+                await self.line()
 
     async def line(self) -> bytes:
         line = await self.process.stdout.readline()

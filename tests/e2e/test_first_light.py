@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 
@@ -227,6 +228,15 @@ def test_bad_input_is_refused(recorder, case: BadInput):
         assert word in outcome.output, f"the message does not say {word!r}:\n{outcome.tail(30)}"
     assert "Traceback" not in outcome.output
     assert log.writes() == [], "something was changed before the refusal"
+
+
+def test_python_floor_is_checked_before_any_change(recorder, tmp_path):
+    """A project that asks for a newer Python than the instances have is refused, and the old release goes on serving."""
+    shutil.copytree(ROOT / "app", tmp_path / "app", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "app" / "pyproject.toml").write_text('[project]\nname = "mysite"\nversion = "1"\nrequires-python = ">=3.99"\n', "utf-8")
+    outcome = recorder.playbook("bad input: Python floor", "site.yml", "--tags", "app", "-e", f"app_path={tmp_path}/app")
+    assert outcome.returncode != 0 and outcome.total("changed") == 0, outcome.tail()
+    assert "3.99" in outcome.output and "app_python" in outcome.output, outcome.tail(30)
 
 
 # ---- secrets, while everything runs that could hold them

@@ -1,0 +1,218 @@
+"""The lab's RDS: what it refuses, how its statuses follow the controller's word, and what the controller tells PostgreSQL."""
+
+from __future__ import annotations
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto.rds.models import DBInstance, RDSBackend
+from moto.rds.responses import RDSResponse
+
+from lab import databases
+from lab.api import rds as addition
+from lab.postgresql_client import identifier, literal, scram_verifier
+from tests.unit.moto_patches import patched
+
+PASSWORD = "correct-horse-7"
+KEYS = {"region_name": "us-east-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
+
+
+@pytest.fixture
+def rds():
+    """A client of an account with a DB subnet group of two zones."""
+    with patched(addition, RDSBackend, DBInstance, RDSResponse):
+        ec2, client = boto3.client("ec2", **KEYS), boto3.client("rds", **KEYS)
+        vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+        subnets = [
+            ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.2{number}.0/24", AvailabilityZone=f"us-east-1{zone}")["Subnet"]["SubnetId"]
+            for number, zone in enumerate("ab")
+        ]
+        client.create_db_subnet_group(DBSubnetGroupName="data", DBSubnetGroupDescription="d", SubnetIds=subnets)
+        yield client
+
+
+def create(rds, **changes):
+    wanted = {
+        "DBInstanceIdentifier": "lab-django-postgres",
+        "Engine": "postgres",
+        "EngineVersion": "16.4",
+        "DBInstanceClass": "db.t3.micro",
+        "AllocatedStorage": 100,
+        "MasterUsername": "postgres",
+        "MasterUserPassword": PASSWORD,
+        "DBName": "postgresDB",
+        "DBSubnetGroupName": "data",
+    }
+    return rds.create_db_instance(**{**wanted, **changes})["DBInstance"]
+
+
+def status(rds):
+    return rds.describe_db_instances()["DBInstances"][0]["DBInstanceStatus"]
+
+
+def report(was: str, new: str) -> bool:
+    (instance,) = addition.instances({})["instances"]
+    return addition.report({"resource_id": instance["resource_id"], "was": was, "status": new})["accepted"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"EngineVersion": "16.99"}, "Cannot find version 16.99 for postgres"),
+        ({"Engine": "mysql", "EngineVersion": "8.0.39"}, "Cannot find version 8.0.39 for mysql"),
+        ({"DBInstanceClass": "db.t2.nano"}, "DBInstanceClass=db.t2.nano"),
+        ({"MasterUserPassword": "short"}, "shorter than 8"),
+        ({"MasterUserPassword": "has a blank"}, "printable ASCII"),
+        ({"MasterUserPassword": "has/a/slash"}, "printable ASCII"),
+        ({"MasterUsername": "rdsadmin"}, "reserved word"),
+        ({"DBName": "1st"}, "must begin with a letter"),
+    ],
+)
+def test_a_request_that_rds_would_refuse_is_refused(rds, change, message):
+    with pytest.raises(ClientError, match=message):
+        create(rds, **change)
+    assert rds.describe_db_instances()["DBInstances"] == []
+
+
+def test_a_major_version_means_its_newest_minor_one(rds):
+    assert create(rds, EngineVersion="16")["EngineVersion"] == "16.4"
+
+
+def test_an_instance_is_creating_and_has_no_endpoint_until_the_server_answers(rds):
+    created = create(rds)
+    assert created["DBInstanceStatus"] == "creating"
+    assert "Endpoint" not in created
+    assert report("creating", "available")
+    assert rds.describe_db_instances()["DBInstances"][0]["Endpoint"]["Port"] == 5432
+
+
+def test_the_server_gets_an_address_of_the_subnet_group_and_gives_it_back(rds):
+    create(rds)
+    (instance,) = addition.instances({})["instances"]
+    assert instance["private_address"].startswith("10.0.20.")
+    interfaces = boto3.client("ec2", **KEYS).describe_network_interfaces
+    assert [one["PrivateIpAddress"] for one in interfaces()["NetworkInterfaces"]] == [instance["private_address"]]
+    rds.delete_db_instance(DBInstanceIdentifier="lab-django-postgres", SkipFinalSnapshot=True)
+    report("deleting", "deleted")
+    assert interfaces()["NetworkInterfaces"] == []
+
+
+def test_a_new_password_is_a_status_and_a_new_version_for_the_controller(rds):
+    create(rds)
+    report("creating", "available")
+    rds.modify_db_instance(DBInstanceIdentifier="lab-django-postgres", MasterUserPassword="another-horse-8")
+    assert status(rds) == "resetting-master-credentials"
+    assert addition.instances({})["instances"][0]["password_version"] == 2
+    assert addition.password({"identifier": "lab-django-postgres"}) == {"password": "another-horse-8"}
+
+
+def test_the_list_of_instances_holds_no_password(rds):
+    create(rds)
+    assert PASSWORD not in str(addition.instances({}))
+
+
+def test_only_an_available_instance_is_modified(rds):
+    create(rds)
+    with pytest.raises(ClientError, match="not in available state"):
+        rds.modify_db_instance(DBInstanceIdentifier="lab-django-postgres", AllocatedStorage=200)
+
+
+def test_an_outdated_report_changes_nothing(rds):
+    create(rds)
+    report("creating", "available")
+    rds.delete_db_instance(DBInstanceIdentifier="lab-django-postgres", SkipFinalSnapshot=True)
+    assert not report("available", "rebooting")
+    assert status(rds) == "deleting"
+
+
+def test_deletion_wants_a_snapshot_or_a_word_against_it_and_heeds_protection(rds):
+    create(rds, DeletionProtection=True)
+    report("creating", "available")
+    name = "lab-django-postgres"
+    with pytest.raises(ClientError, match="Cannot delete protected"):
+        rds.delete_db_instance(DBInstanceIdentifier=name, SkipFinalSnapshot=True)
+    rds.modify_db_instance(DBInstanceIdentifier=name, DeletionProtection=False)
+    with pytest.raises(ClientError, match="FinalDBSnapshotIdentifier is required"):
+        rds.delete_db_instance(DBInstanceIdentifier=name)
+    rds.delete_db_instance(DBInstanceIdentifier=name, FinalDBSnapshotIdentifier="final")
+    assert status(rds) == "deleting"
+    assert rds.describe_db_snapshots()["DBSnapshots"][0]["Status"] == "creating"
+    with pytest.raises(ClientError, match="already being deleted"):
+        rds.delete_db_instance(DBInstanceIdentifier=name, SkipFinalSnapshot=True)
+    report("deleting", "deleted")
+    assert rds.describe_db_instances()["DBInstances"] == []
+    assert [one["DBSnapshotIdentifier"] for one in rds.describe_db_snapshots()["DBSnapshots"]] == ["final"]
+
+
+def test_a_snapshot_is_restored_only_when_its_data_is_there(rds):
+    create(rds)
+    report("creating", "available")
+    rds.create_db_snapshot(DBInstanceIdentifier="lab-django-postgres", DBSnapshotIdentifier="first")
+    restore = {"DBInstanceIdentifier": "copy", "DBSnapshotIdentifier": "first", "DBSubnetGroupName": "data"}
+    with pytest.raises(ClientError, match="not in available state"):
+        rds.restore_db_instance_from_db_snapshot(**restore)
+    (snapshot,) = addition.instances({})["snapshots"]
+    addition.snapshot_report({"archive": snapshot["archive"], "status": "available"})
+    rds.restore_db_instance_from_db_snapshot(**restore)
+    original, copy = addition.instances({})["instances"]
+    assert copy["restore_from"] == snapshot["archive"]
+    assert copy["resource_id"] != original["resource_id"]
+    assert addition.password({"identifier": "copy"})["password"] == PASSWORD
+
+
+def test_a_subnet_group_in_use_stays(rds):
+    create(rds)
+    with pytest.raises(ClientError, match="still using it"):
+        rds.delete_db_subnet_group(DBSubnetGroupName="data")
+
+
+def test_versions_that_cannot_be_had_have_no_record(rds):
+    assert [one["EngineVersion"] for one in rds.describe_db_engine_versions(Engine="postgres")["DBEngineVersions"]] == ["16.4"]
+    assert rds.describe_db_engine_versions(Engine="postgres", EngineVersion="16.99")["DBEngineVersions"] == []
+    options = rds.describe_orderable_db_instance_options
+    found = options(Engine="postgres", EngineVersion="16.4", DBInstanceClass="db.t3.micro")["OrderableDBInstanceOptions"]
+    assert {one["StorageType"] for one in found} == {"gp2", "gp3", "io1"}
+    assert all(one["MultiAZCapable"] and one["SupportsStorageEncryption"] for one in found)
+    assert options(Engine="postgres", EngineVersion="16.99")["OrderableDBInstanceOptions"] == []
+
+
+# --- what PostgreSQL is told
+
+
+class Roles:
+    """A connection to a server that has these roles."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def query(self, sql: str) -> list[tuple[str]]:
+        return [(name,) for name in self.names]
+
+
+def test_the_master_user_is_no_superuser():
+    first, grant, create_role, set_password = databases.role_statements(Roles("rdsadmin"), "postgres", PASSWORD)
+    assert first == "CREATE ROLE rds_superuser NOLOGIN"
+    assert "pg_monitor" in grant
+    assert create_role == 'CREATE ROLE "postgres" LOGIN CREATEDB CREATEROLE IN ROLE rds_superuser'
+    assert set_password.startswith('ALTER ROLE "postgres" PASSWORD \'SCRAM-SHA-256$4096:')
+    assert PASSWORD not in set_password
+
+
+def test_what_exists_is_kept():
+    (only,) = databases.role_statements(Roles("rdsadmin", "rds_superuser", "postgres"), "postgres", PASSWORD)
+    assert only.startswith("ALTER ROLE")
+
+
+def test_the_verifier_is_postgresqls_own():
+    """Password and salt of RFC 7677's example; the keys are what its exchange was made with."""
+    import base64
+
+    verifier = scram_verifier("pencil", base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ=="))
+    assert verifier == (
+        "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+    )
+
+
+def test_names_and_texts_cannot_leave_their_quotes():
+    assert identifier('a"b') == '"a""b"'
+    assert literal("a'b") == "'a''b'"

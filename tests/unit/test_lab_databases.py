@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 from moto.rds.models import DBInstance, RDSBackend
@@ -11,24 +10,23 @@ from moto.rds.responses import RDSResponse
 from lab import databases
 from lab.api import rds as addition
 from lab.postgresql_client import identifier, literal, scram_verifier
-from tests.unit.moto_patches import patched
+from tests.unit.moto_patches import client, patched
 
 PASSWORD = "correct-horse-7"
-KEYS = {"region_name": "us-east-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
 
 
 @pytest.fixture
 def rds():
     """A client of an account with a DB subnet group of two zones."""
     with patched(addition, RDSBackend, DBInstance, RDSResponse):
-        ec2, client = boto3.client("ec2", **KEYS), boto3.client("rds", **KEYS)
+        ec2, rds = client("ec2"), client("rds")
         vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         subnets = [
             ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.2{number}.0/24", AvailabilityZone=f"us-east-1{zone}")["Subnet"]["SubnetId"]
             for number, zone in enumerate("ab")
         ]
-        client.create_db_subnet_group(DBSubnetGroupName="data", DBSubnetGroupDescription="d", SubnetIds=subnets)
-        yield client
+        rds.create_db_subnet_group(DBSubnetGroupName="data", DBSubnetGroupDescription="d", SubnetIds=subnets)
+        yield rds
 
 
 def create(rds, **changes):
@@ -90,7 +88,7 @@ def test_the_server_gets_an_address_of_the_subnet_group_and_gives_it_back(rds):
     create(rds)
     (instance,) = addition.instances({})["instances"]
     assert instance["private_address"].startswith("10.0.20.")
-    interfaces = boto3.client("ec2", **KEYS).describe_network_interfaces
+    interfaces = client("ec2").describe_network_interfaces
     assert [one["PrivateIpAddress"] for one in interfaces()["NetworkInterfaces"]] == [instance["private_address"]]
     rds.delete_db_instance(DBInstanceIdentifier="lab-django-postgres", SkipFinalSnapshot=True)
     report("deleting", "deleted")

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 from moto.elbv2.models import ELBv2Backend, FakeLoadBalancer, FakeTargetGroup
@@ -14,9 +13,8 @@ from moto.elbv2.models import ELBv2Backend, FakeLoadBalancer, FakeTargetGroup
 from lab import haproxy_config as config
 from lab import load_balancers
 from lab.api import elbv2 as addition
-from tests.unit.moto_patches import patched
+from tests.unit.moto_patches import client, patched
 
-KEYS = {"region_name": "us-east-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
 PUBLISHED = {80: 8080, 443: 8443}
 CHECK = {
     "protocol": "HTTP",
@@ -252,19 +250,19 @@ def test_health_in_awss_words(found, before, expected):
 def elb():
     """A client of an account with a load balancer `alb` that forwards to the target group `tg`, which has the target 10.0.10.5."""
     with patched(addition, ELBv2Backend, FakeTargetGroup, FakeLoadBalancer):
-        ec2, client = boto3.client("ec2", **KEYS), boto3.client("elbv2", **KEYS)
+        ec2, elb = client("ec2"), client("elbv2")
         vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
-        client.subnets = [
+        elb.subnets = [
             ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{number}.0/24", AvailabilityZone=f"us-east-1{zone}")["Subnet"]["SubnetId"]
             for number, zone in ((1, "a"), (2, "b"))
         ]
-        client.group = ec2.create_security_group(GroupName="lb", Description="d", VpcId=vpc)["GroupId"]
-        client.create_target_group(Name="tg", Protocol="HTTP", Port=80, VpcId=vpc, TargetType="ip", HealthCheckPath="/health")
-        client.create_load_balancer(Name="alb", Subnets=client.subnets, SecurityGroups=[client.group])
-        client.tg = client.describe_target_groups()["TargetGroups"][0]["TargetGroupArn"]
-        client.lb = client.describe_load_balancers()["LoadBalancers"][0]["LoadBalancerArn"]
-        client.register_targets(TargetGroupArn=client.tg, Targets=[{"Id": "10.0.10.5"}])
-        yield client
+        elb.group = ec2.create_security_group(GroupName="lb", Description="d", VpcId=vpc)["GroupId"]
+        elb.create_target_group(Name="tg", Protocol="HTTP", Port=80, VpcId=vpc, TargetType="ip", HealthCheckPath="/health")
+        elb.create_load_balancer(Name="alb", Subnets=elb.subnets, SecurityGroups=[elb.group])
+        elb.tg = elb.describe_target_groups()["TargetGroups"][0]["TargetGroupArn"]
+        elb.lb = elb.describe_load_balancers()["LoadBalancers"][0]["LoadBalancerArn"]
+        elb.register_targets(TargetGroupArn=elb.tg, Targets=[{"Id": "10.0.10.5"}])
+        yield elb
 
 
 def listen(elb):
@@ -322,7 +320,7 @@ def test_a_target_that_comes_back_begins_anew(elb):
 
 
 def test_the_interface_outlives_the_load_balancer_until_its_container_is_gone(elb):
-    interfaces = boto3.client("ec2", **KEYS).describe_network_interfaces
+    interfaces = client("ec2").describe_network_interfaces
     elb.delete_load_balancer(LoadBalancerArn=elb.lb)
     assert addition.model({})["leaving"] == [elb.lb]
     assert len(interfaces()["NetworkInterfaces"]) == 1

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import signal
+import subprocess
 import time
 from dataclasses import dataclass, field
 from urllib.error import URLError
@@ -16,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from lab import control
 from lab.controller import Controller
+from lab.podman import PodmanError
 from lab.session_messages import (
     DATA,
     FLAG,
@@ -112,16 +114,21 @@ class SessionManager(Controller):
     def report(self) -> set[str]:
         """Tell the API the state of each machine that it knows. Returns the ids of the sessions that it holds open."""
         known = control.call("session_targets", settings=self.settings)["targets"]
-        states = {}
-        for instance_id in known:
-            machine = self.machine(instance_id)
-            reason = machine.not_ready_because() if machine else "its machine does not run"
-            states[instance_id] = {"reason": reason, "platform": machine.facts() if machine and not reason else {}}
+        states = {instance_id: self.state(instance_id) for instance_id in known}
         self.machines = {key: machine for key, machine in self.machines.items() if key in states}
         open_sessions = list(self.sessions)
         answer = control.call("session_report", settings=self.settings, states=states, sessions=open_sessions)
         # A session that began meanwhile is not judged by an answer that could not know it.
         return set(answer["sessions"]) | (set(self.sessions) - set(open_sessions))
+
+    def state(self, instance_id: str) -> dict:
+        """What the API is told of one instance. A machine that goes away under the look is one that does not run."""
+        try:
+            machine = self.machine(instance_id)
+            reason = machine.not_ready_because() if machine else "its machine does not run"
+            return {"reason": reason, "platform": machine.facts() if machine and not reason else {}}
+        except (OSError, PodmanError, subprocess.TimeoutExpired) as error:
+            return {"reason": str(error), "platform": {}}
 
     def machine(self, instance_id: str) -> Machine | None:
         """The instance's running container. podman is asked only when the one that was known is gone."""

@@ -79,8 +79,7 @@ class LoadBalancers(Controller):
             self._start(load_balancer, groups, runtime)
         else:
             self._reload(load_balancer, groups, runtime)
-        health = self._sync_servers(groups, runtime, fresh)
-        control.call("elbv2_report", settings=self.settings, health=health)
+        self._report_health(groups, self._sync_servers(groups, runtime, fresh))
         self._report(load_balancer, "active")
 
     def _report(self, load_balancer: dict, state: str) -> None:
@@ -88,6 +87,18 @@ class LoadBalancers(Controller):
             control.call("elbv2_report", settings=self.settings, states={load_balancer["arn"]: state})
             self.log.info("%s: %s -> %s", load_balancer["name"], load_balancer["state"], state)
             load_balancer["state"] = state
+
+    def _report_health(self, groups: dict[str, dict], found: dict[str, dict[str, Health]]) -> None:
+        """Tell the API what is new in what the checks found."""
+        news: dict[str, dict[str, Health]] = {}
+        for arn, group in groups.items():
+            for target in group["targets"]:
+                health = found[arn].get(target["id"])
+                if health and health != tuple(target["health"]):
+                    news.setdefault(arn, {})[target["id"]] = health
+                    self.log.info("%s: %s is %s", group["name"], target["id"], ", ".join(word for word in health if word))
+        if news:
+            control.call("elbv2_report", settings=self.settings, health=news)
 
     # --- the process
 
@@ -135,6 +146,7 @@ class LoadBalancers(Controller):
                 logs = podman("logs", "--tail", "10", name, check=False)
                 raise RuntimeError(f"HAProxy does not start: {(logs.stdout + logs.stderr).decode(errors='replace').strip()}")
             time.sleep(0.2)
+        (folder / "applied").write_text(digest(self._render(load_balancer, groups)))
         self.log.info("%s: serves, port 80 is 127.0.0.1:%s and 443 is 127.0.0.1:%s", load_balancer["name"], ports[80], ports[443])
 
     def _reload(self, load_balancer: dict, groups: dict[str, dict], runtime: RuntimeSocket) -> None:
@@ -153,9 +165,9 @@ class LoadBalancers(Controller):
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while not changed(runtime, before):
             if time.monotonic() > deadline:
-                applied.unlink()
                 raise RuntimeError("HAProxy does not take the new configuration")
             time.sleep(0.1)
+        applied.write_text(digest(text))
         self.log.info("%s: reloaded", load_balancer["name"])
 
     def _render(self, load_balancer: dict, groups: dict[str, dict]) -> str:
@@ -169,7 +181,6 @@ class LoadBalancers(Controller):
         text = self._render(load_balancer, groups)
         (folder / "etc" / "servers.state").touch()
         (folder / "etc" / "haproxy.cfg").write_text(with_servers(text, present, groups, self.settings.time_scale))
-        (folder / "applied").write_text(digest(text))
 
     def _ensure_certificate(self, certificate: dict, path: Path) -> None:
         """An imported certificate as it is; in place of one that ACM issued, one of the lab's authority for the same names."""

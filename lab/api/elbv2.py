@@ -107,6 +107,11 @@ def delete_load_balancer(original: Callable, self: ELBv2Backend, arn: str) -> No
     original(self, arn)
 
 
+def set_security_groups(original: Callable, self: ELBv2Backend, arn: str, sec_groups: list[str]) -> None:
+    original(self, arn, sec_groups)
+    interfaces.set_groups(self.ec2_backend, self.load_balancers[arn].lab_interface, sec_groups)
+
+
 def _leaving(elb: ELBv2Backend) -> dict[str, Any]:
     return elb.__dict__.setdefault("lab_leaving", {})
 
@@ -343,6 +348,7 @@ def install() -> None:
     """Patch moto's Elastic Load Balancing."""
     _wrap(ELBv2Backend, "create_load_balancer", create_load_balancer)
     _wrap(ELBv2Backend, "delete_load_balancer", delete_load_balancer)
+    _wrap(ELBv2Backend, "set_security_groups", set_security_groups)
     _wrap(ELBv2Backend, "create_listener", create_listener)
     _wrap(FakeTargetGroup, "__init__", init_target_group)
     _wrap(FakeTargetGroup, "register", register)

@@ -16,6 +16,12 @@ def create(ec2: EC2Backend, subnet_id: str, group_ids: list[str], description: s
     return interface
 
 
+def set_groups(ec2: EC2Backend, interface: NetworkInterface | None, group_ids: list[str]) -> None:
+    """Wear other security groups: those of before are free to go."""
+    if interface is not None:
+        ec2.modify_network_interface_attribute(interface.id, group_ids)
+
+
 def delete(ec2: EC2Backend, interface: NetworkInterface | None) -> None:
     """Give the address back. Without effect when the interface or its subnet is gone."""
     if interface is not None and ec2.enis.pop(interface.id, None) is not None:

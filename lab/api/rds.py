@@ -115,6 +115,7 @@ def modify_db_instance(original: Callable, self: RDSBackend, identifier: str, db
     before = _comparable(database)
     original(self, identifier, db_kwargs)
     changed = {name for name, value in _comparable(database).items() if before.get(name) != value} - RECORD_ONLY
+    interfaces.set_groups(ec2_of(self), database.lab_interface, database.vpc_security_group_ids)
     if db_kwargs.get("master_user_password"):
         database.lab_password_version += 1
         database.status = "resetting-master-credentials"
@@ -227,6 +228,12 @@ def refuse_replica(original: Callable, self: RDSBackend, db_kwargs: dict[str, An
     raise InvalidParameterCombination("The lab's RDS has no read replicas.")
 
 
+def refuse_point_in_time(original: Callable, self: RDSBackend, *arguments: Any, **kwargs: Any) -> DBInstance:
+    raise RDSClientError(
+        "PointInTimeRestoreNotEnabled", "The lab's RDS takes no automated backups, so there is no point in time to restore to."
+    )
+
+
 def endpoint(self: DBInstance) -> dict[str, Any] | None:
     """RDS tells no endpoint until there is one."""
     return None if self.status == "creating" else {"Address": self.address, "Port": self.port, "HostedZoneId": "Z2R2ITUGPM61AM"}
@@ -331,6 +338,7 @@ def install() -> None:
     _wrap(RDSBackend, "copy_db_snapshot", copy_db_snapshot)
     _wrap(RDSBackend, "restore_db_instance_from_db_snapshot", restore_from_snapshot)
     _wrap(RDSBackend, "create_db_instance_read_replica", refuse_replica)
+    _wrap(RDSBackend, "restore_db_instance_to_point_in_time", refuse_point_in_time)
     _wrap(RDSBackend, "delete_subnet_group", delete_subnet_group)
     # moto writes a record of an automated backup; the lab takes none, and says none.
     DBInstance.save_automated_backup = lambda self: None

@@ -20,7 +20,7 @@ options:
     type: str
     default: ''
   path:
-    description: Folder of the controller.
+    description: Folder of the controller, used when O(repository) is empty.
     type: path
   version:
     description:
@@ -187,7 +187,7 @@ def build(options: dict) -> dict:
 
 
 def main() -> None:
-    module = AnsibleModule(ARGUMENTS, supports_check_mode=True, mutually_exclusive=[("repository", "path")])
+    module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
     try:
         git("--version")
         module.exit_json(changed=False, **build(module.params))

@@ -6,6 +6,7 @@
   network interface and its Elastic IP. An interface endpoint keeps its network interfaces, with its security groups, while it is
   `deleting`. Each takes a minute, divided by the time scale.
 - Their network interfaces have addresses of their subnets.
+- DescribeTags calls a NAT gateway `natgateway`, as AWS does: asked for that type, moto finds none of its tags.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from moto.ec2.models import EC2Backend
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ec2.models.nat_gateways import NatGateway
 from moto.ec2.models.vpcs import VPCEndPoint
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE
 
 from lab.settings import SETTINGS
 
@@ -197,3 +199,4 @@ def install() -> None:
             return _replacement(_original, self, *arguments, **options)
 
         setattr(EC2Backend, replacement.__name__, method)
+    EC2_PREFIX_TO_RESOURCE["nat"] = "natgateway"

@@ -101,14 +101,17 @@ def test_a_database_that_is_there_need_not_be_creatable(aws):
 
 
 @pytest.mark.parametrize(("tags", "count"), [(OURS, 0), (THEIRS, 1), ([], 0)])
-def test_parameters_and_secrets_of_another_environment(aws, tags, count):
+def test_what_belongs_to_another_environment(aws, tags, count):
     parameter, secret = Input("parameter", "/DjangoApp/rds_endpoint"), Input("secret", "django-db-credentials")
+    group = Input("log_group", "/aws/ec2/django-app")
+    assert aws_checks.log_group(aws, group) == []
+    aws.clients["logs"].create_log_group(logGroupName=group.value, **({"tags": {tag["Key"]: tag["Value"] for tag in tags}} if tags else {}))
     assert aws_checks.parameter(aws, parameter) == []
     assert aws_checks.secret(aws, secret) == []
     aws.clients["ssm"].put_parameter(Name=parameter.value, Value="x", Type="String", Tags=tags)
     aws.clients["secretsmanager"].create_secret(Name=secret.value, SecretString="x", Tags=tags)
-    findings = aws_checks.parameter(aws, parameter) + aws_checks.secret(aws, secret)
-    assert len(findings) == 2 * count
+    findings = aws_checks.parameter(aws, parameter) + aws_checks.secret(aws, secret) + aws_checks.log_group(aws, group)
+    assert len(findings) == 3 * count
     assert all("belongs to environment staging of project django" in found["problem"] for found in findings)
 
 

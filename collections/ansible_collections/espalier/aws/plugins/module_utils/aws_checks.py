@@ -28,6 +28,10 @@ class Aws:
     account_id: str
     region: str
 
+    @property
+    def partition(self) -> str:
+        return self.clients["ec2"].meta.partition
+
     def filters(self, **more: str) -> list[dict]:
         wanted = {"tag:Project": self.project, "tag:Environment": self.environment, **more}
         return [{"Name": name, "Values": value.split(",")} for name, value in wanted.items()]
@@ -155,6 +159,17 @@ def secret(aws: Aws, name: Input) -> list[dict]:
     return _taken(name, "secret", _owner(answer.get("Tags") or [], aws))
 
 
+def log_group(aws: Aws, name: Input) -> list[dict]:
+    arn = f"arn:{aws.partition}:logs:{aws.region}:{aws.account_id}:log-group:{name.value}"
+    try:
+        tags = aws.clients["logs"].list_tags_for_resource(resourceArn=arn)["tags"]
+    except ClientError as error:
+        if _code(error) == "ResourceNotFoundException":
+            return []
+        raise
+    return _taken(name, "log group", _owner([{"Key": key, "Value": value} for key, value in tags.items()], aws))
+
+
 def bucket(aws: Aws, name: Input) -> list[dict]:
     """Bucket names are one space for all accounts."""
     try:
@@ -224,6 +239,7 @@ def instances(aws: Aws, tags: Input, inventory_hosts: Input) -> list[dict]:
 
 
 CHECKS = {
-    function.__name__: function for function in (bucket, certificate, database, instance_types, instances, parameter, secret, vpc, zones)
+    function.__name__: function
+    for function in (bucket, certificate, database, instance_types, instances, log_group, parameter, secret, vpc, zones)
 }
-SERVICES = ("ec2", "rds", "ssm", "secretsmanager", "s3", "acm")
+SERVICES = ("ec2", "rds", "ssm", "secretsmanager", "s3", "acm", "logs")

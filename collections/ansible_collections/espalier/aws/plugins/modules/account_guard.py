@@ -65,7 +65,7 @@ EXAMPLES = r"""
   espalier.aws.account_guard:
     account_id: "123456789012"
     expected_region: us-east-1
-    expected_endpoint_url: http://127.0.0.1:4566
+    expected_endpoint_url: http://127.0.0.1:5000
 """
 
 RETURN = r"""

@@ -10,10 +10,13 @@ import os
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 # Zip files, and so wheels, know no time before 1980.
 MTIME = 315619200
+# What tools leave behind in a source folder of the suite itself.
+GENERATED = ["__pycache__", ".*"]
 
 
 class SourceError(Exception):
@@ -83,6 +86,16 @@ def files_of(root: Path, exclude: list[str]) -> list[Path]:
         links = [name for name in folders if (root / here / name).is_symlink()]
         found += [here / name for name in [*names, *links] if kept(here / name)]
     return sorted(found)
+
+
+def digest_of(folders: Iterable[Path]) -> str:
+    """SHA-256 of the names and contents of all files of the folders."""
+    total = hashlib.sha256()
+    for folder in folders:
+        for path in files_of(folder, GENERATED):
+            content = hashlib.sha256((folder / path).read_bytes()).hexdigest()
+            total.update(f"{folder.name}/{path} {content}\n".encode())
+    return total.hexdigest()
 
 
 def check_link(root: Path, path: Path) -> None:

@@ -36,6 +36,11 @@ options:
     description: Folder of Python modules that goes into the archive beside the source, as C(espalier/).
     type: path
     required: true
+  watched:
+    description: Folders whose content makes RV(watched_digest).
+    type: list
+    elements: path
+    default: []
   exclude:
     description: Patterns of names or paths that are left out.
     type: list
@@ -106,6 +111,11 @@ digest:
   returned: success
   type: str
   sample: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+watched_digest:
+  description: SHA-256 of the content of O(watched).
+  returned: success
+  type: str
+  sample: 60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752
 install:
   description: Arguments for C(pip install), run in the source's root.
   returned: success
@@ -129,7 +139,15 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.espalier.aws.plugins.module_utils import django_project
-from ansible_collections.espalier.aws.plugins.module_utils.source_archive import SourceError, check_out, fetch, files_of, git, pack
+from ansible_collections.espalier.aws.plugins.module_utils.source_archive import (
+    SourceError,
+    check_out,
+    digest_of,
+    fetch,
+    files_of,
+    git,
+    pack,
+)
 
 ARGUMENTS = {
     "repository": {"type": "str", "default": ""},
@@ -137,6 +155,7 @@ ARGUMENTS = {
     "version": {"type": "str", "default": ""},
     "directory": {"type": "str", "default": "."},
     "runtime": {"type": "path", "required": True},
+    "watched": {"type": "list", "elements": "path", "default": []},
     "exclude": {"type": "list", "elements": "str", "default": []},
     "requirements": {"type": "str", "default": ""},
     "extras": {"type": "list", "elements": "str", "default": []},
@@ -181,9 +200,10 @@ def build(options: dict) -> dict:
         root, commit, version = source(options, Path(scratch))
         described = describe(root, options)
         runtime = Path(options["runtime"])
-        trees = {"source": (root, files_of(root, options["exclude"])), "espalier": (runtime, files_of(runtime, ["__pycache__"]))}
+        trees = {"source": (root, files_of(root, options["exclude"])), "espalier": (runtime, files_of(runtime, GENERATED))}
         archive, digest = pack(trees, Path(options["cache"]))
-    return {"version": version or digest[:12], "commit": commit, "archive": str(archive), "digest": digest, **described}
+    found = {"version": version or digest[:12], "commit": commit, "archive": str(archive), "digest": digest}
+    return {**found, "watched_digest": digest_of(Path(path) for path in options["watched"]), **described}
 
 
 def main() -> None:

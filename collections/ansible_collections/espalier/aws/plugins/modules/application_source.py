@@ -140,6 +140,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.espalier.aws.plugins.module_utils import django_project
 from ansible_collections.espalier.aws.plugins.module_utils.source_archive import (
+    GENERATED,
     SourceError,
     check_out,
     digest_of,

@@ -1,9 +1,10 @@
 """Make an unpacked release ready to serve, then give it to root: a service must not be able to change its own code.
 
-usage: build.py RELEASE < manifest.json
+usage: build.py install|finish RELEASE < manifest.json
 
-The manifest is what the role django knows of the release (vars/main.yml). Written to RELEASE/release.json at the end, it says that the
-release is whole. Runs as root; what comes from the project (setup scripts, management commands) runs as the application's user.
+`install` needs nothing but the archive. `finish` runs the project's code, which needs its addresses and secrets. The manifest is what
+the role django knows of the release (vars/main.yml); written to RELEASE/release.json at the end, it says that the release is whole. Runs
+as root; what comes from the project (setup scripts, management commands) runs as the application's user.
 """
 
 import json
@@ -26,6 +27,7 @@ class Build:
         self.python = release / "venv" / "bin" / "python"
 
     def folders(self):
+        """Whom they belong to."""
         for path in (self.data, self.cache):
             path.mkdir(parents=True, exist_ok=True)
             path.chmod(0o750)
@@ -54,11 +56,11 @@ class Build:
         if missing:
             self.pip("install", "--quiet", *missing)
 
-    def command_line(self):
-        """What `manage` beside it reads."""
+    def environment(self):
+        """What the service, the reader of secrets and `manage` read."""
+        self.write("environment", self.manifest["environment"])
         values = {key: str(self.manifest[key]) for key in ("name", "user", "data", "directory")}
-        text = "".join(f"{key}={shlex.quote(value)}\n" for key, value in values.items())
-        (self.release / "release.conf").write_text(text)
+        self.write("release.conf", "".join(f"{key}={shlex.quote(value)}\n" for key, value in values.items()))
         (self.release / "manage").symlink_to("espalier/manage")
 
     def static_files(self):
@@ -82,15 +84,28 @@ class Build:
 
     def finish(self):
         subprocess.run(["chown", "-R", "root:root", self.release], check=True)
-        temporary = self.release / ".release.json"
-        temporary.write_text(json.dumps(self.manifest, indent=2, sort_keys=True) + "\n")
-        temporary.rename(self.release / "release.json")
+        for name in ("environment", "release.conf"):
+            shutil.chown(self.release / name, "root", self.user)
+        self.write(".release.json", json.dumps(self.manifest, indent=2, sort_keys=True) + "\n")
+        (self.release / ".release.json").rename(self.release / "release.json")
+
+    def write(self, name, text):
+        """Readable for the application alone."""
+        path = self.release / name
+        path.touch(mode=0o640)
+        path.write_text(text)
+        shutil.chown(path, "root", self.user)
+
+
+STEPS = {
+    "install": ("folders", "virtual_environment", "packages", "environment"),
+    "finish": ("static_files", "commands", "bytecode", "finish"),
+}
 
 
 def main():
-    build = Build(Path(sys.argv[1]), json.load(sys.stdin))
-    steps = ("folders", "virtual_environment", "packages", "command_line", "static_files", "commands", "bytecode", "finish")
-    for step in steps:
+    build = Build(Path(sys.argv[2]), json.load(sys.stdin))
+    for step in STEPS[sys.argv[1]]:
         started = time.monotonic()
         try:
             getattr(build, step)()

@@ -30,10 +30,15 @@ def _merged(*lists):
     return list(dict.fromkeys(item for words in lists for item in words or ()))
 
 
-def _writable(path, name):
-    """`path`, or the same name in the data folder when `path` is part of the release, which the service cannot write to."""
-    inside = not path or Path(path).resolve().is_relative_to(_release) or not Path(path).is_absolute()
-    return _data / name if inside else path
+def _path(original, path):
+    """A path of the type that the project uses: some settings are divided, others concatenated."""
+    return path if isinstance(original, os.PathLike) else str(path)
+
+
+def _writable(original, name):
+    """`original`, or `name` in the data folder when it is part of the release, which the service cannot write to."""
+    inside = not original or not Path(original).is_absolute() or Path(original).resolve().is_relative_to(_release)
+    return _path(original, _data / name) if inside else original
 
 
 DEBUG = False
@@ -48,9 +53,9 @@ if os.environ.get("DJANGO_HTTPS") == "true":
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
 
-STATIC_ROOT = str(_release / "static")
+STATIC_ROOT = _path(_own("STATIC_ROOT"), _release / "static")
 STATIC_URL = os.environ.get("DJANGO_STATIC_URL") or _own("STATIC_URL")
-MEDIA_ROOT = str(_writable(_own("MEDIA_ROOT"), "media"))
+MEDIA_ROOT = _writable(_own("MEDIA_ROOT"), "media")
 
 DATABASES = {alias: dict(database) for alias, database in (_own("DATABASES") or {}).items()}
 _default = DATABASES.get("default") or {}

@@ -42,7 +42,7 @@ options:
     elements: path
     default: []
   exclude:
-    description: Patterns of names or paths that are left out.
+    description: Patterns of names or paths that are left out; C(.git) always is.
     type: list
     elements: str
     default: []
@@ -201,7 +201,7 @@ def build(options: dict) -> dict:
         root, commit, version = source(options, Path(scratch))
         described = describe(root, options)
         runtime = Path(options["runtime"])
-        trees = {"source": (root, files_of(root, options["exclude"])), "espalier": (runtime, files_of(runtime, GENERATED))}
+        trees = {"source": (root, files_of(root, [".git", *options["exclude"]])), "espalier": (runtime, files_of(runtime, GENERATED))}
         archive, digest = pack(trees, Path(options["cache"]))
     found = {"version": version or digest[:12], "commit": commit, "archive": str(archive), "digest": digest}
     return {**found, "watched_digest": digest_of(Path(path) for path in options["watched"]), **described}

@@ -190,11 +190,9 @@ def test_unknown_repository_or_version(pack, repository, options, words):
             [".[pg,s3]"],
         ),
         (
-            {
-                "pyproject.toml": "[build-system]\nrequires = ['p']\n[project]\ndependencies = ['Django']\n[tool.poetry]\npackage-mode = false"
-            },
+            {"pyproject.toml": "[build-system]\n[project]\ndependencies = ['a']\n[tool.poetry]\npackage-mode = false"},
             {"requirements": "pyproject.toml"},
-            ["Django"],
+            ["a"],
         ),
         ({"setup.py": ""}, {"requirements": "setup.py"}, ["."]),
     ],

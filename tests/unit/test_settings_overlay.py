@@ -1,0 +1,143 @@
+"""roles/django's settings overlay on projects whose settings were written for a laptop, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.tree import ROOT
+
+RUNTIME = ROOT / "roles" / "django" / "files" / "runtime"
+LAPTOP = """
+    from pathlib import Path
+    BASE_DIR = Path(__file__).resolve().parent.parent
+    SECRET_KEY = "insecure"
+    DEBUG = True
+    ALLOWED_HOSTS = ["*", "shop.example"]
+    CSRF_TRUSTED_ORIGINS = ["https://shop.example"]
+    STATIC_URL = "static/"
+    DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3", "ATOMIC_REQUESTS": True}}
+    not_a_setting = 1
+"""
+RDS = {
+    "RDS_DB_NAME": "postgresDB",
+    "RDS_USERNAME": "postgres",
+    "RDS_PASSWORD": "p",
+    "RDS_HOSTNAME": "db.example",
+    "RDS_PORT": "5432",
+    "RDS_SSLMODE": "require",
+}
+PRINT = """
+    import json, sys
+    sys.prefix = sys.argv[1] + "/venv"
+    import espalier_settings as found
+    print(json.dumps({name: getattr(found, name) for name in dir(found) if name.isupper()}, default=lambda value: "Path " + str(value)))
+"""
+
+
+@pytest.fixture
+def load(tmp_path):
+    """The settings that a project ends up with, as JSON; a Path reads "Path ...". Its release is below release/."""
+    release, data = tmp_path / "release", tmp_path / "data"
+
+    def run(extra: str = "", **environment) -> dict:
+        package = release / "source" / "shop"
+        package.mkdir(parents=True, exist_ok=True)
+        (package / "__init__.py").touch()
+        (package / "settings.py").write_text(textwrap.dedent(LAPTOP) + textwrap.dedent(extra))
+        variables = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": f"{release}/source:{RUNTIME}",
+            "ESPALIER_SETTINGS_MODULE": "shop.settings",
+            "DJANGO_DATA_DIR": str(data),
+            "DJANGO_SECRET_KEY": "from-aws",
+            "DJANGO_ALLOWED_HOSTS": "lb.example,10.0.10.5",
+            "DJANGO_CSRF_TRUSTED_ORIGINS": "http://lb.example",
+            "DJANGO_STATIC_URL": "/static/",
+            **environment,
+        }
+        command = [sys.executable, "-c", textwrap.dedent(PRINT), str(release)]
+        result = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False)
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
+
+    run.release, run.data = release, data
+    return run
+
+
+def test_what_only_the_machine_knows(load):
+    found = load()
+    assert (found["DEBUG"], found["SECRET_KEY"]) == (False, "from-aws")
+    assert found["ALLOWED_HOSTS"] == ["shop.example", "lb.example", "10.0.10.5"]
+    assert found["CSRF_TRUSTED_ORIGINS"] == ["https://shop.example", "http://lb.example"]
+    assert found["SECURE_PROXY_SSL_HEADER"] == ["HTTP_X_FORWARDED_PROTO", "https"]
+    assert (found["STATIC_URL"], found["STATIC_ROOT"]) == ("/static/", f"{load.release}/static")
+    assert "SESSION_COOKIE_SECURE" not in found
+
+
+def test_https_marks_cookies(load):
+    found = load(DJANGO_HTTPS="true")
+    assert found["SESSION_COOKIE_SECURE"] and found["CSRF_COOKIE_SECURE"]
+
+
+def test_a_projects_own_proxy_header_stays(load):
+    assert load("SECURE_PROXY_SSL_HEADER = ('HTTP_X_SCHEME', 'https')")["SECURE_PROXY_SSL_HEADER"] == ["HTTP_X_SCHEME", "https"]
+
+
+def test_database_comes_from_the_environment(load):
+    found = load(**RDS)["DATABASES"]["default"]
+    assert (found["ENGINE"], found["HOST"], found["NAME"]) == ("django.db.backends.postgresql", "db.example", "postgresDB")
+    assert found["OPTIONS"]["sslmode"] == "require" and found["ATOMIC_REQUESTS"]
+
+
+def test_a_project_that_reads_rds_itself_keeps_its_options(load):
+    own = "DATABASES = {'default': {'ENGINE': 'django_prometheus.db.backends.postgresql', 'HOST': 'db.example'}}"
+    assert load(own, **RDS)["DATABASES"]["default"]["ENGINE"].startswith("django_prometheus")
+
+
+def test_other_databases_are_left_alone(load):
+    found = load("DATABASES['legacy'] = {'ENGINE': 'django.db.backends.mysql', 'HOST': 'old.example'}", **RDS)["DATABASES"]
+    assert found["legacy"] == {"ENGINE": "django.db.backends.mysql", "HOST": "old.example"}
+
+
+@pytest.mark.parametrize(
+    ("own", "name"),
+    [
+        ("", "Path {data}/db.sqlite3"),
+        ("DATABASES['default']['NAME'] = 'shop.db'", "{data}/shop.db"),
+        ("DATABASES['default']['NAME'] = '/mnt/volume/shop.db'", "/mnt/volume/shop.db"),
+    ],
+)
+def test_sqlite_moves_out_of_the_read_only_release(load, own, name):
+    assert load(own)["DATABASES"]["default"]["NAME"] == name.format(data=load.data)
+
+
+@pytest.mark.parametrize(
+    ("own", "media"),
+    [
+        ("", "{data}/media"),
+        ("MEDIA_ROOT = BASE_DIR / 'uploads'", "Path {data}/media"),
+        ("MEDIA_ROOT = str(BASE_DIR / 'uploads')", "{data}/media"),
+        ("MEDIA_ROOT = '/mnt/media'", "/mnt/media"),
+    ],
+)
+def test_uploads_move_too_and_keep_their_type(load, own, media):
+    assert load(own)["MEDIA_ROOT"] == media.format(data=load.data)
+
+
+def test_app_settings_win(load):
+    found = load(ESPALIER_SETTINGS=json.dumps({"TIME_ZONE": "Europe/Berlin", "ALLOWED_HOSTS": ["only.example"]}))
+    assert (found["TIME_ZONE"], found["ALLOWED_HOSTS"]) == ("Europe/Berlin", ["only.example"])
+
+
+def test_overlay_is_a_file_of_its_own():
+    """It must not import anything of the suite: it runs where only the project's packages are."""
+    lines = (Path(RUNTIME) / "espalier_settings.py").read_text().splitlines()
+    imported = {line.split()[1].partition(".")[0] for line in lines if line.startswith(("import ", "from "))}
+    assert imported <= set(sys.stdlib_module_names)

@@ -119,17 +119,21 @@ def test_head_has_no_body(ask):
 
 @pytest.mark.parametrize("hosts", [["*"], [".example.com"], ["192.0.2.1", "www.example.com"], ["[::1]"]])
 def test_any_allowed_hosts(ask, hosts):
-    assert ask(settings={"ALLOWED_HOSTS": hosts})["status"] == 200
+    answer = ask(settings={"ALLOWED_HOSTS": hosts})
+    assert (answer["status"], answer["body"]) == (200, "OK\n")
 
 
 def test_no_allowed_host_means_that_no_page_can_answer(ask):
     """Django refuses every request then, but it is Django that answers: a machine more would not help."""
-    assert ask(settings={"ALLOWED_HOSTS": []})["status"] == 200
+    answer = ask(settings={"ALLOWED_HOSTS": []})
+    assert (answer["status"], answer["body"]) == (200, "OK, by 400\n")
 
 
 @pytest.mark.parametrize("header", [None, ("HTTP_X_FORWARDED_PROTO", "https")])
 def test_ssl_redirect_does_not_swallow_the_check(ask, header):
-    answer = ask(settings={"SECURE_SSL_REDIRECT": True, "SECURE_PROXY_SSL_HEADER": header})
+    """Nginx passes on that the load balancer's check came over HTTP."""
+    check = {"method": "GET", "url": "/health", "HTTP_X_FORWARDED_PROTO": "http"}
+    answer = ask(check, settings={"SECURE_SSL_REDIRECT": True, "SECURE_PROXY_SSL_HEADER": header})
     assert (answer["status"], answer["body"]) == (200, "OK\n")
 
 
@@ -150,9 +154,12 @@ def test_own_health_view_decides(ask):
     assert (answer["status"], answer["body"], answer["headers"]["X-Mine"]) == (200, "mine", "yes")
 
 
-@pytest.mark.parametrize(("own", "status"), [(503, 503), (500, 503), (302, 200), (403, 200)])
-def test_own_health_view_fails_with_5xx_only(ask, own, status):
-    assert ask(urls=f"urlpatterns += [path('health', lambda request: HttpResponse(status={own}))]")["status"] == status
+@pytest.mark.parametrize(
+    ("own", "status", "body"), [(503, 503, "failed\n"), (500, 503, "failed\n"), (302, 200, "OK, by 302\n"), (403, 200, "OK, by 403\n")]
+)
+def test_own_health_view_fails_with_5xx_only(ask, own, status, body):
+    answer = ask(urls=f"urlpatterns += [path('health', lambda request: HttpResponse(status={own}))]")
+    assert (answer["status"], answer["body"]) == (status, body)
 
 
 def test_own_health_view_that_asks_the_database(ask):
@@ -195,8 +202,9 @@ MIDDLEWARE = """
 
     def reverses(get_response):
         def middleware(request):
-            request.home = reverse("home")
-            return get_response(request)
+            response = get_response(request)
+            response["X-Home"] = reverse("home")
+            return response
         return middleware
 
     def never_built(get_response):

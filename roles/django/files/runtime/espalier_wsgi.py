@@ -163,7 +163,7 @@ def health(environ, start_response):
     if status == 200:
         return respond(environ, start_response, 200, body, headers)
     # A redirect or a refusal is an answer of Django's too.
-    return respond(environ, start_response, 200, b"OK\n")
+    return respond(environ, start_response, 200, f"OK, by {status}\n".encode())
 
 
 def ready(environ, start_response):

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
+
+from tests.tree import VENV_BIN
+
+# `.venv/bin/pytest` in a shell that has not activated .venv finds the same programs as `make test`.
+os.environ["PATH"] = f"{VENV_BIN}:{os.environ['PATH']}"
 
 # Failed checks show their values. Not tests.acceptance.secrets: what that one compares must not be printed.
 pytest.register_assert_rewrite(

@@ -72,7 +72,11 @@ def test_the_lab_is_never_behind_the_machines_proxy(monkeypatch):
 
 
 def test_a_process_is_known_by_id_and_start_time():
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], env={**os.environ, MARK: "/some/clone"})
+    # It speaks once it runs: until then the kernel may still show no environment.
+    command = [sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(60)"]
+    child = subprocess.Popen(command, env={**os.environ, MARK: "/some/clone"}, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.readline()
     process = Process.of(child.pid)
     try:
         assert process.alive()

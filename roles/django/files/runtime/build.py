@@ -104,6 +104,8 @@ STEPS = {
 
 
 def main():
+    # The session that brings us here may have one of its own, and the service must read its code.
+    os.umask(0o022)
     build = Build(Path(sys.argv[2]), json.load(sys.stdin))
     for step in STEPS[sys.argv[1]]:
         started = time.monotonic()

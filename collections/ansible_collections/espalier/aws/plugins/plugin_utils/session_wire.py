@@ -31,7 +31,7 @@ def bootstrap(nonce: str) -> bytes:
     The nonce appears in what is typed, too, but never behind its word.
     """
     loop = (
-        'p=${HOME:-/nonexistent}/.cache/espalier-session; umask 077; mkdir -p "$p" 2>/dev/null || p=; '
+        'p=${HOME:-/nonexistent}/.cache/espalier-session; (umask 077; mkdir -p "$p") 2>/dev/null || p=; '
         f'[ -z "$p" ] || find "$p" -type f -mtime +{PART_DAYS} -delete; '
         # Behind the prompt of the shell that was.
         'printf "\\n%s-%s %s\\n" ready "$0" "$([ -z "$p" ] || echo yes $(ls "$p"))"; '

@@ -113,7 +113,7 @@ def test_outputs(system):
     assert outputs["app_url"].rstrip("/") == system.app_url
     assert sorted(outputs["instances"]) == app.instance_ids(system)
     assert outputs["database_endpoint"].partition(":")[0] == system.database()["Endpoint"]["Address"]
-    assert "release" in outputs
+    assert outputs["release"], "the run that deployed does not say what"
 
 
 @pytest.mark.parametrize("name", EVERYTHING)
@@ -139,7 +139,10 @@ def test_check_on_the_built_system_changes_nothing(recorder):
 
 @pytest.mark.parametrize("tag", TAGS)
 def test_tag_alone_changes_nothing(recorder, tag):
+    """Of the outputs, neither: a run without the application's play keeps the release."""
+    before = (SETTINGS.state / "outputs.json").read_text("utf-8")
     nothing_changed(recorder.playbook(f"site.yml --tags {tag}", "site.yml", "--tags", tag))
+    assert (SETTINGS.state / "outputs.json").read_text("utf-8") == before
 
 
 # ---- repair

@@ -147,6 +147,7 @@ def test_data_is_found_and_a_secret_in_its_recovery_window_says_so(stack_info):
         DBInstanceClass="db.t3.micro",
         Engine="postgres",
         EngineVersion="16.4",
+        DBName="postgresDB",
         MasterUsername="postgres",
         MasterUserPassword="hush-hush",
         AllocatedStorage=100,
@@ -159,6 +160,7 @@ def test_data_is_found_and_a_secret_in_its_recovery_window_says_so(stack_info):
     assert found["parameters"] == {"/DjangoApp/rds_endpoint": f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/DjangoApp/rds_endpoint"}
     assert found["database"]["engine_version"] == "16.4"
     assert found["database"]["multi_az"] is True
+    assert found["database"]["name"] == "postgresDB"
     assert found["database_subnet_group"] == "lab-django-postgres"
     assert "hush" not in str(found)
 

@@ -151,6 +151,7 @@ def database(instance: dict[str, Any]) -> dict[str, Any]:
         "status": instance["DBInstanceStatus"],
         "address": endpoint.get("Address"),
         "port": endpoint.get("Port"),
+        "name": instance.get("DBName"),
         "engine_version": instance["EngineVersion"],
         "encrypted": instance["StorageEncrypted"],
         "multi_az": instance["MultiAZ"],

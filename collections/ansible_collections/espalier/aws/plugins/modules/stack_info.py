@@ -118,6 +118,7 @@ secrets:
   sample: {django-secret-key: {arn: "arn:aws:secretsmanager:us-east-1:123456789012:secret:django-secret-key-AbCdEf", deleted_date: null}}
 database:
   description: The DB instance in whatever status, or null. C(address) and C(port) are null until AWS has assigned them.
+    C(name) is the first database in it, null where none was asked for.
   returned: always
   type: dict
   sample:
@@ -126,6 +127,7 @@ database:
     status: available
     address: lab-django-postgres.abc.us-east-1.rds.amazonaws.com
     port: 5432
+    name: postgresDB
     engine_version: "16.4"
     encrypted: false
     multi_az: true

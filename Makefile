@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Tags that `make lab` leaves out, for example SKIP=app.
 export SKIP ?=
 
-.PHONY: help setup lab lab-down lab-status lab-logs test lint unit e2e rehearse bench lock
+.PHONY: help setup lab lab-down lab-status lab-logs test lint unit e2e rehearse bench docs lock
 
 help:  ## List the commands
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ rehearse:  ## The long tests: faults and drills
 
 bench:  ## Measure, and write docs/performance.md
 	@bin/setup lab && python tests/bench/bench.py
+
+docs:  ## Write what is generated: inputs in the roles' READMEs, docs/reference.md
+	@bin/setup && python bin/docs.py
 
 lock:  ## Resolve requirements.in into requirements.txt with hashes
 	@bin/setup && uv pip compile --python-version 3.12 --universal --generate-hashes --no-emit-index-url --no-header --quiet requirements.in --output-file requirements.txt

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from bin import docs
 from tests.tree import ROOT, texts
 
 PAGES = {path: text for path, text in texts("*.md").items() if ".test" not in path.parts}
@@ -36,3 +37,9 @@ def test_every_variable_of_an_application_is_documented():
     variables = re.findall(r"^(app_\w+):", (ROOT / "group_vars" / "app.yml").read_text("utf-8"), re.MULTILINE)
     missing = [name for name in variables if f"`{name}`" not in page]
     assert variables and not missing
+
+
+def test_generated_parts_are_current():
+    """Made from the same files, so a difference means that somebody changed an input and not its README: `make docs`."""
+    stale = [str(path.relative_to(ROOT)) for path, text in docs.generated().items() if not path.exists() or path.read_text("utf-8") != text]
+    assert not stale, f"run `make docs`: {stale}"

@@ -7,7 +7,7 @@ import re
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from tests.tree import ROLES, ROOT, load_yaml
+from tests.tree import ROLES, ROOT, load_yaml, texts
 
 
 def folder(role):
@@ -18,9 +18,12 @@ def entry_points(role) -> dict:
     return load_yaml(folder(role) / "meta" / "argument_specs.yml")["argument_specs"]
 
 
-def defaults(role) -> dict:
-    path = folder(role) / "defaults" / "main.yml"
+def load_yaml_or_nothing(path) -> dict:
     return (load_yaml(path) or {}) if path.exists() else {}
+
+
+def defaults(role) -> dict:
+    return load_yaml_or_nothing(folder(role) / "defaults" / "main.yml")
 
 
 def is_template(value) -> bool:
@@ -54,6 +57,51 @@ def test_a_teardown_is_typed(role):
     """`tasks_from: absent` is validated only when the entry point exists."""
     if (folder(role) / "tasks" / "absent.yml").exists():
         assert "absent" in entry_points(role)
+
+
+def test_every_entry_point_in_use_is_typed():
+    """`tasks_from` a file that the spec does not name skips the validation without a word."""
+    uses = re.compile(r"name: (\w+)\n\s+tasks_from: (\w+)")
+    used = {
+        match.groups()
+        for text in texts("playbooks/*.yml", "roles/*/tasks/*.yml", "molecule/*.yml").values()
+        for match in uses.finditer(text)
+    }
+    assert used and used <= set(ENTRIES), f"no entry point in argument_specs.yml: {sorted(used - set(ENTRIES))}"
+
+
+@each_entry
+def test_entry_point_types_what_it_reads(role, entry):
+    """What is read and not typed is never checked. `main` types the inputs of the other entry points, too: a bad one is found before there
+    is anything to tear down. One that takes all of `main`'s inputs describes the same thing, and needs not read each."""
+    options = {name: set(spec.get("options") or {}) for name, spec in entry_points(role).items()}
+    reads = names_read(role, entry) & set().union(*options.values())
+    assert reads <= options[entry], f"read and not typed: {sorted(reads - options[entry])}"
+    whole = options[entry] == options["main"]
+    read_by_others = set().union(*(names_read(role, name) for name in options)) if whole else set()
+    unread = options[entry] - reads - read_by_others
+    assert not unread, f"typed and read by nobody: {sorted(unread)}"
+
+
+def names_read(role, entry) -> set[str]:
+    """Words in what an entry point runs: its task files, handlers, templates, and the defaults and internals that these are made of."""
+    made_of = defaults(role) | load_yaml_or_nothing(folder(role) / "vars" / "main.yml")
+    words, seen = set(), set()
+    pending = [file_of(role, "tasks", f"{entry}.yml"), file_of(role, "handlers", "main.yml")]
+    while pending:
+        text = pending.pop()
+        found = set(re.findall(r"\w+", text)) - words
+        words |= found
+        files = set(re.findall(r"[\w./-]+\.(?:yml|j2)", text)) - seen
+        seen |= files
+        pending += [file_of(role, part, name) for name in files for part in ("tasks", "templates")]
+        pending += [str(made_of[name]) for name in found & made_of.keys()]
+    return words
+
+
+def file_of(role, part, name) -> str:
+    path = folder(role) / part / name
+    return path.read_text("utf-8") if path.is_file() else ""
 
 
 @each_entry

@@ -34,7 +34,7 @@ def test_make_targets_named_in_the_pages_exist():
 
 def test_every_variable_of_an_application_is_documented():
     page = (ROOT / "docs" / "your-project.md").read_text("utf-8")
-    variables = re.findall(r"^(app_\w+):", (ROOT / "group_vars" / "app.yml").read_text("utf-8"), re.MULTILINE)
+    variables = re.findall(r"^(app_\w+):", (ROOT / "group_vars" / "application.yml").read_text("utf-8"), re.MULTILINE)
     missing = [name for name in variables if f"`{name}`" not in page]
     assert variables and not missing
 

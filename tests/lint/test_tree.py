@@ -120,9 +120,18 @@ def test_the_product_knows_nothing_of_the_lab():
 
 def test_group_vars_are_linked_into_every_inventory():
     """Root group_vars are not loaded for plays of playbooks/ (ansible-core 2.21): the link is what makes them count."""
+    links = {"all/00_common.yml": "suite.yml", "all/05_app.yml": "application.yml", "app/00_connection.yml": "instances.yml"}
     for inventory in sorted((ROOT / "inventories").iterdir()):
-        link = inventory / "group_vars" / "all" / "00_common.yml"
-        assert link.is_symlink() and link.resolve() == ROOT / "group_vars" / "all.yml", f"{link.relative_to(ROOT)} is not the link"
+        for name, target in links.items():
+            link = inventory / "group_vars" / name
+            assert link.is_symlink() and link.resolve() == ROOT / "group_vars" / target, f"{link.relative_to(ROOT)} is not the link"
+
+
+def test_no_file_of_group_vars_has_a_groups_name():
+    """Named after a group, it would be loaded once more for ad-hoc commands and for plays of the root, and beat the inventory's values."""
+    groups = {"all", "ungrouped"}.union(*(load_yaml(path)["all"]["children"] for path in (ROOT / "inventories").glob("*/groups.yml")))
+    assert {"app", "bastion"} <= groups
+    assert not groups & {path.stem for path in (ROOT / "group_vars").iterdir()}
 
 
 def test_nothing_large_is_tracked():

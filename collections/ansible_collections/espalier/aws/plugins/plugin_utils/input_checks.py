@@ -173,8 +173,9 @@ def network(vpc: Input, subnets: list[Input], zones: Input) -> list[dict]:
                 accepted.append((tier, subnet))
     for (one, left), (other, right) in combinations(accepted, 2):
         if left.overlaps(right):
-            problem = f"{left} overlaps {right} of {other.name}."
-            findings.append(finding(one.name, one.value, problem, f"Change one of the two, in {one.name} or {other.name}."))
+            where = one.name if one.name == other.name else f"{one.name} or {other.name}"
+            problem = f"{left} overlaps {right}{f' of {other.name}' if one.name != other.name else ''}."
+            findings.append(finding(one.name, one.value, problem, f"Change one of the two, in {where}."))
     return findings
 
 

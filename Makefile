@@ -18,7 +18,8 @@ lab:  ## From nothing to a Django page on this machine: installs what is missing
 	@bin/lab
 
 lab-down:  ## Remove the lab: containers, networks, processes, files (caches stay)
-	@bin/setup && python -m lab down
+	@[ -x .venv/bin/python ] || bin/setup
+	@python -m lab down
 
 lab-status:  ## What runs in the lab
 	@python -m lab status

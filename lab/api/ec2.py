@@ -4,6 +4,7 @@
   SSM parameters that name the newest.
 - Instances go through `pending`, `stopping` and `shutting-down`, as long as their machine takes; they keep their address, network
   interface and instance profile until they are `terminated`. A primary network interface goes with its instance.
+- A launch template's own tags are no part of its versions; user data of a second version launches like that of the first.
 - RunInstances with a launch template takes over its instance profile, network interfaces and metadata options.
 - DescribeInstances keeps terminated instances for an hour (divided by the time scale), not for ever.
 """
@@ -18,6 +19,8 @@ from datetime import UTC, datetime
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.amis import Ami
 from moto.ec2.models.instances import Instance, InstanceBackend
+from moto.ec2.models.launch_templates import LaunchTemplate
+from moto.ec2.utils import parse_user_data
 from moto.ssm.models import Parameter, ParameterDict
 
 from lab.api import vpc
@@ -45,6 +48,7 @@ def install() -> None:
     add_images()
     patch_parameters()
     patch_life_cycle()
+    patch_launch_templates()
     patch_launch()
 
 
@@ -152,6 +156,21 @@ def patch_life_cycle() -> None:
 
 def _copy(instance: Instance):
     return type(instance._state)(instance._state.name, instance._state.code)
+
+
+def patch_launch_templates() -> None:
+    moto_create_version = LaunchTemplate.create_version
+
+    def create_version(self, data, description):
+        data, specifications = dict(data), data.get("TagSpecifications", [])
+        data["TagSpecifications"] = [entry for entry in specifications if entry["ResourceType"] != "launch-template"]
+        if not data["TagSpecifications"]:
+            del data["TagSpecifications"]
+        if isinstance(data.get("UserData"), str):
+            data["UserData"] = parse_user_data(data["UserData"])
+        return moto_create_version(self, data, description)
+
+    LaunchTemplate.create_version = create_version
 
 
 def patch_launch() -> None:

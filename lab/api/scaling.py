@@ -130,6 +130,7 @@ def launch(group: FakeAutoScalingGroup, counted: list[InstanceState], missing: i
         try:
             state = launch_one(group, subnet.id)
         except Exception as error:
+            log.exception("group %s cannot launch", group.name)
             # As AWS: the activity says why, and the group tries again later.
             end_activity(activity, "Failed", str(getattr(error, "message", None) or error))
             notify(group, "autoscaling:EC2_INSTANCE_LAUNCH_ERROR", activity, "")

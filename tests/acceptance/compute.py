@@ -54,7 +54,9 @@ def check_auto_scaling_group(system: System) -> None:
     assert (group["HealthCheckType"], group["HealthCheckGracePeriod"]) == ("ELB", 300)
     assert group["TargetGroupARNs"] == [system.target_group()["TargetGroupArn"]]
     assert not group.get("SuspendedProcesses"), "a process was left suspended"
-    assert all(tag["PropagateAtLaunch"] for tag in group["Tags"] if tag["Key"] in ("Project", "Environment", "ManagedBy", "Role"))
+    assert {"Project": "django", "Environment": system.environment}.items() <= {tag["Key"]: tag["Value"] for tag in group["Tags"]}.items()
+    # Once: the launch template tags instances and volumes, and a tag of both is an error of the next change.
+    assert not any(tag["PropagateAtLaunch"] for tag in group["Tags"])
 
 
 def check_instances_in_both_zones(system: System) -> None:

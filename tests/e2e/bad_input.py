@@ -46,6 +46,9 @@ BAD_INPUTS = [
     extra("suite_account_id", "999999999999", "123456789012", name="another account"),
     extra("suite_aws_endpoint_url", "https://ec2.us-east-1.amazonaws.com", name="lab endpoint outside this machine"),
     extra("autoscaling_mim_size", "2", "autoscaling_min_size", name="misspelt variable"),
+    BadInput(
+        "endpoint of one service that is not the lab's", (), ("AWS_ENDPOINT_URL_EC2",), {"AWS_ENDPOINT_URL_EC2": "http://127.0.0.1:9"}
+    ),
     BadInput("no credentials", ("-i", "inventories/staging"), ("AWS_PROFILE", "credentials"), NO_CREDENTIALS),
     BadInput(
         "real inventory with a stray endpoint",

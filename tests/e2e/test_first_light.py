@@ -36,7 +36,6 @@ STRANGE_SHELL = {
     "AWS_REGION": "eu-west-3",
     "AWS_DEFAULT_REGION": "eu-west-3",
     "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
-    "AWS_ENDPOINT_URL_EC2": "http://127.0.0.1:9",
     "AWS_CONFIG_FILE": "/nonexistent",
 }
 

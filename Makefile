@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Tags that `make lab` leaves out, for example SKIP=app.
 export SKIP ?=
 
-.PHONY: help setup lab lab-down lab-status lab-logs test lint unit e2e rehearse bench docs lock
+.PHONY: help setup lab lab-down lab-status lab-logs test lint unit molecule e2e rehearse bench docs lock
 
 help:  ## List the commands
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -27,14 +27,20 @@ lab-status:  ## What runs in the lab
 lab-logs:  ## Logs of the lab's parts (PART=instances for one)
 	@python -m lab logs $(PART)
 
-test:  ## All tests: lint, unit, end to end in the lab
-	@bin/setup lab && python -m pytest tests/lint tests/unit tests/e2e
+test:  ## All tests: lint, unit, every role alone, end to end in the lab
+	@bin/setup lab && python -m pytest tests/lint tests/unit tests/molecule tests/e2e
 
 lint:  ## yamllint, ansible-lint, ruff, shellcheck
 	@bin/setup lab && python -m pytest tests/lint
 
 unit:  ## Unit tests
 	@bin/setup && python -m pytest tests/unit
+
+# Roles that `make molecule` tries, for example ROLE=nginx or ROLE="nginx vpc". Empty: all.
+ROLE ?=
+
+molecule:  ## Every role alone, from create to destroy (ROLE=nginx for one)
+	@bin/setup lab && python -m pytest $(if $(ROLE),$(ROLE:%="tests/molecule/test_scenarios.py::test_scenario[%]"),tests/molecule)
 
 e2e:  ## The whole system in the lab: build, check, rerun, repair, destroy
 	@bin/setup lab && python -m pytest tests/e2e
@@ -48,5 +54,8 @@ bench:  ## Measure, and write docs/performance.md
 docs:  ## Write what is generated: inputs in the roles' READMEs, docs/reference.md
 	@bin/setup && python bin/docs.py
 
+COMPILE = --universal --generate-hashes --no-emit-index-url --no-header --quiet
+
 lock:  ## Resolve requirements.in into requirements.txt with hashes
-	@bin/setup && uv pip compile --python-version 3.12 --universal --generate-hashes --no-emit-index-url --no-header --quiet requirements.in --output-file requirements.txt
+	@bin/setup && uv pip compile --python-version 3.12 $(COMPILE) requirements.in --output-file requirements.txt
+	@uv pip compile --python-version 3.10 $(COMPILE) molecule/shared/ansible-on-a-machine.in --output-file molecule/shared/ansible-on-a-machine.txt

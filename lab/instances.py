@@ -19,6 +19,23 @@ CAPABILITIES = "SYS_ADMIN,NET_ADMIN,NET_RAW,SYS_PTRACE,SYS_NICE,AUDIT_WRITE,MKNO
 STOP_SECONDS = 5
 
 
+def boot(name: str, hostname: str, *arguments: str, settings: Settings) -> None:
+    """A container with systemd from the base image, with pip's cache and the registries' settings of this machine."""
+    pip_cache = settings.cache / "pip"
+    pip_cache.mkdir(parents=True, exist_ok=True)
+    # pip uses a cache only where its user may write, and an application's installer is seldom root.
+    pip_cache.chmod(0o1777)
+    environment = machine.write_environment(settings)
+    podman(
+        "run", "--detach", "--name", name, "--hostname", hostname,
+        "--systemd", "always", "--cap-add", CAPABILITIES, "--security-opt", "seccomp=unconfined",
+        "--volume", f"{pip_cache}:{machine.PIP_CACHE}",
+        "--volume", f"{environment / 'environment'}:/etc/environment:ro",
+        "--volume", f"{environment / 'systemd.conf'}:/etc/systemd/system.conf.d/90-machine.conf:ro",
+        *arguments, image.tag(),
+    )  # fmt: skip
+
+
 class Instances(Controller):
     name = "instances"
 
@@ -87,20 +104,12 @@ class Instances(Controller):
 
     def create(self, found: dict) -> None:
         seed = self.seed(found)
-        pip_cache = self.settings.cache / "pip"
-        pip_cache.mkdir(parents=True, exist_ok=True)
-        # pip uses a cache only where its user may write, and an application's installer is seldom root.
-        pip_cache.chmod(0o1777)
-        environment = machine.write_environment(self.settings)
-        podman(
-            "run", "--detach", "--name", PREFIX + found["id"], "--hostname", found["hostname"],
+        boot(
+            PREFIX + found["id"], found["hostname"],
             "--label", f"{LABEL}={KIND}", "--label", f"espalier.id={found['id']}",
             "--network", self.settings.network, "--ip", found["address"], "--network-alias", f"{found['hostname']}.ec2.internal",
-            "--systemd", "always", "--cap-add", CAPABILITIES, "--security-opt", "seccomp=unconfined",
-            "--volume", f"{seed}:/var/lib/cloud/seed/nocloud:ro", "--volume", f"{pip_cache}:{machine.PIP_CACHE}",
-            "--volume", f"{environment / 'environment'}:/etc/environment:ro",
-            "--volume", f"{environment / 'systemd.conf'}:/etc/systemd/system.conf.d/90-machine.conf:ro",
-            image.tag(),
+            "--volume", f"{seed}:/var/lib/cloud/seed/nocloud:ro",
+            settings=self.settings,
         )  # fmt: skip
 
     def seed(self, found: dict) -> Path:

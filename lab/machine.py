@@ -88,12 +88,10 @@ def environment() -> dict[str, str]:
     return values
 
 
-def write_environment(settings: Settings) -> Path:
-    """The folder with an instance's /etc/environment and systemd's defaults. Not in the image: a proxy's address may hold a password."""
-    folder = settings.state / "machine"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+def variables(settings: Settings) -> dict[str, str]:
+    """Environment variables of everything that runs on an instance."""
     bundle = "/etc/ssl/certs/ca-certificates.crt"
-    values = {
+    return {
         # Where AWS's own tools on an instance find the lab. The region they must ask instance metadata for, as on AWS.
         "AWS_ENDPOINT_URL": f"http://{settings.gateway}:{settings.api_port}",
         # Python's HTTP clients bring certificate authorities of their own unless they are told.
@@ -103,6 +101,13 @@ def write_environment(settings: Settings) -> Path:
         "PIP_CACHE_DIR": PIP_CACHE,
         **environment(),
     }
+
+
+def write_environment(settings: Settings) -> Path:
+    """The folder with an instance's /etc/environment and systemd's defaults. Not in the image: a proxy's address may hold a password."""
+    folder = settings.state / "machine"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    values = variables(settings)
     (folder / "environment").write_text("".join(f'{name}="{value}"\n' for name, value in values.items()))
     quoted = " ".join(f'"{name}={value}"' for name, value in values.items())
     (folder / "systemd.conf").write_text(f"[Manager]\nDefaultEnvironment={quoted}\n".replace("%", "%%"))

@@ -1,0 +1,86 @@
+"""What a scenario's verify.py works with: the machines and accounts of its inventory, as somebody outside sees them."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lab.podman import podman
+from tests.acceptance.system import Answer
+from tests.tree import ROOT
+
+
+def inventory() -> dict:
+    """What the scenario's molecule.yml says of its hosts."""
+    return yaml.safe_load((Path(os.environ["MOLECULE_INVENTORY"]) / "hosts").read_text("utf-8"))
+
+
+@dataclass
+class Machine:
+    """A machine of a scenario. `variables` names its set: "defaults" or "changed"; `alone` when it has configured itself."""
+
+    name: str
+    variables: str
+    alone: bool
+
+    def run(self, *command: str, user: str = "root", seconds: int = 30) -> subprocess.CompletedProcess[str]:
+        """Run a command on it and return it finished, whatever its exit code."""
+        done = podman("exec", "--user", user, self.name, *command, timeout=seconds, check=False)
+        return subprocess.CompletedProcess(
+            command, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+        )
+
+    def output(self, *command: str, user: str = "root") -> str:
+        """What a command that must succeed prints."""
+        done = self.run(*command, user=user)
+        assert done.returncode == 0, f"{' '.join(command)} answered {done.returncode}: {done.stdout}{done.stderr}"
+        return done.stdout.strip()
+
+    def mode(self, path: str) -> str:
+        """Owner, group and mode of a path: `root root 644`."""
+        return self.output("stat", "--format", "%U %G %a", path)
+
+    def unit(self, name: str) -> tuple[str, str]:
+        """Whether a unit runs, and whether it will after a boot: ("active", "enabled")."""
+        return tuple(self.run("systemctl", verb, name).stdout.strip() for verb in ("is-active", "is-enabled"))
+
+    @property
+    def address(self) -> str:
+        return podman("inspect", "--format", "{{.NetworkSettings.IPAddress}}", self.name).stdout.decode().strip()
+
+    def get(self, path: str, port: int = 80, method: str = "GET", body: bytes | None = None, **headers: str) -> Answer:
+        """One request from this machine's side of the bridge. Underscores of header names stand for hyphens."""
+        connection = http.client.HTTPConnection(self.address, port, timeout=15)
+        try:
+            connection.request(method, path, body=body, headers={name.replace("_", "-"): value for name, value in headers.items()})
+            answer = connection.getresponse()
+            return Answer(answer.status, {n.lower(): v for n, v in answer.getheaders()}, answer.read().decode(errors="replace"))
+        finally:
+            connection.close()
+
+    def listens(self, port: int) -> bool:
+        """Whether somebody outside can connect."""
+        with socket.socket() as client:
+            client.settimeout(2)
+            return client.connect_ex((self.address, port)) == 0
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    groups = inventory()
+    if "machine" in metafunc.fixturenames:
+        project = hashlib.sha1(str(ROOT).encode(), usedforsecurity=False).hexdigest()[:6]
+        prefix = f"molecule-{os.environ['MOLECULE_SCENARIO_NAME']}"
+        found = [
+            Machine(f"{prefix}-{host}-{project}{suffix}", host, bool(suffix))
+            for host in groups["machines"]["hosts"]
+            for suffix in ("", "-alone")
+        ]
+        metafunc.parametrize("machine", found, ids=[f"{m.variables}{'-alone' if m.alone else ''}" for m in found])

@@ -94,10 +94,19 @@ def entry_point(name: str, spec: dict, main: dict, defaults: dict) -> list[str]:
     return lines
 
 
+def suite_values(defaults: dict) -> list[str]:
+    """What a role that was lifted out of the suite has to be given instead."""
+    names = sorted(set(re.findall(r"\bsuite_\w+", json.dumps(defaults))))
+    if not names:
+        return []
+    values = ", ".join(f"`{name}`" for name in names)
+    return [f"Some defaults are made of the suite's values {values}. Outside of the suite, set these values or those inputs.", ""]
+
+
 def inputs(role: Path) -> str:
     points, defaults = entry_points(role), load(role / "defaults" / "main.yml")
     main = points["main"].get("options") or {}
-    lines = [line for name, spec in points.items() for line in entry_point(name, spec, main, defaults)]
+    lines = suite_values(defaults) + [line for name, spec in points.items() for line in entry_point(name, spec, main, defaults)]
     return "\n".join([BEGIN, "## Inputs", *lines]).rstrip() + f"\n{END}\n"
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
 
 import pytest
+import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from tests.tree import ROLES, ROOT, load_yaml, texts
@@ -162,13 +164,34 @@ def test_an_input_without_a_default_is_still_in_the_manual(role):
     assert not missing, f"not in defaults/main.yml: {missing}"
 
 
+def example(role) -> list[dict]:
+    """The play of a role's README."""
+    readme = (folder(role) / "README.md").read_text("utf-8")
+    plays = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)]
+    plays = [play for play in plays if "hosts" in play[0]]
+    assert len(plays) == 1, "README.md shows one example, a whole play"
+    return plays[0]
+
+
 @each_role
-def test_readme_names_every_required_input(role):
-    readme = folder(role) / "README.md"
-    assert readme.exists(), "no README.md"
-    text = readme.read_text("utf-8")
-    required = [name for name, option in (entry_points(role)["main"].get("options") or {}).items() if option.get("required")]
-    assert all(name in text for name in required), f"README.md does not name {[name for name in required if name not in text]}"
+def test_readme_shows_a_play_that_gives_every_required_input(role):
+    tasks = [task for play in example(role) for task in play["tasks"]]
+    given = [
+        set(task.get("vars", {}))
+        for task in tasks
+        if task.get("ansible.builtin.include_role", {}).get("name") == role and "tasks_from" not in task["ansible.builtin.include_role"]
+    ]
+    options = entry_points(role)["main"].get("options") or {}
+    required = {name for name, option in options.items() if option.get("required")}
+    assert given and all(required <= names <= set(options) for names in given), f"required: {required}, given: {given}"
+
+
+def test_examples_of_the_readmes_are_playbooks(tmp_path):
+    playbook = tmp_path / "examples.yml"
+    playbook.write_text(yaml.safe_dump([play for role in ROLES for play in example(role)]), "utf-8")
+    command = ["ansible-playbook", "--syntax-check", "-i", "inventories/lab/hosts.yml", playbook]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
 
 
 @each_role

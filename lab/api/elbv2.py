@@ -52,23 +52,6 @@ DESCRIPTIONS = {
 }
 
 
-# What DescribeLoadBalancerAttributes of an application load balancer answers beside moto's own; AWS's defaults.
-# https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_LoadBalancerAttribute.html
-ATTRIBUTES = {
-    "access_logs.s3.enabled": "false",
-    "idle_timeout.timeout_seconds": "60",
-    "load_balancing.cross_zone.enabled": "true",
-    "routing.http.desync_mitigation_mode": "defensive",
-    "routing.http.drop_invalid_header_fields.enabled": "false",
-    "routing.http.preserve_host_header.enabled": "false",
-    "routing.http.x_amzn_tls_version_and_cipher_suite.enabled": "false",
-    "routing.http.xff_client_port.enabled": "false",
-    "routing.http.xff_header_processing.mode": "append",
-    "routing.http2.enabled": "true",
-    "waf.fail_open.enabled": "false",
-}
-
-
 def backend() -> ELBv2Backend:
     return elbv2_backends[SETTINGS.account_id][SETTINGS.region]
 
@@ -83,8 +66,6 @@ def create_load_balancer(original: Callable, self: ELBv2Backend, name: str, *arg
     if load_balancer.type == "application" and len({subnet.availability_zone for subnet in load_balancer.subnets}) < 2:
         del self.load_balancers[load_balancer.arn]
         raise ELBClientError("ValidationError", "At least two subnets in two different Availability Zones must be specified")
-    if load_balancer.type == "application":
-        load_balancer.attrs.update(ATTRIBUTES)
     if load_balancer.type == "application":
         load_balancer.attrs.update(APPLICATION_ATTRIBUTES)
     # AWS puts one into every subnet; the lab's load balancer is one container with one address.

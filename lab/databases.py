@@ -8,7 +8,7 @@ import shutil
 import time
 from pathlib import Path
 
-from lab import control, postgresql, tls
+from lab import control, network, postgresql, tls
 from lab.controller import Controller
 from lab.podman import LABEL, containers, podman
 from lab.postgresql_client import Connection, DatabaseError, identifier, literal, scram_verifier
@@ -111,14 +111,12 @@ class Databases(Controller):
             "run", "--detach", "--name", name, "--hostname", instance["identifier"], "--user", str(postgresql.UID),
             "--label", f"{LABEL}=database", "--label", f"espalier.id={instance['identifier']}",
             "--label", f"espalier.resource={instance['resource_id']}", "--label", f"espalier.wanted={wanted}",
-            "--network", self.settings.network, "--network-alias", instance["endpoint"],
+            *network.at(instance["private_address"], self.settings), "--network-alias", instance["endpoint"],
             "--stop-signal", "SIGINT", "--shm-size", "128m", "--cap-drop", "all",
             "--env", f"POSTGRESQL_PORT={instance['port']}",
             "--volume", f"{volume_name(instance['resource_id'])}:/var/lib/postgresql",
             "--volume", f"{folder / 'socket'}:/run/postgresql", "--volume", f"{folder / 'tls'}:/etc/postgresql-tls:ro",
         ]  # fmt: skip
-        if instance["private_address"]:
-            arguments += ["--ip", instance["private_address"]]
         podman(*arguments, postgresql.IMAGE.tag, "start-postgresql")
 
     def _ensure_volume(self, instance: dict) -> None:

@@ -6,7 +6,7 @@ import base64
 import shutil
 from pathlib import Path
 
-from lab import control, image, machine
+from lab import control, image, machine, network
 from lab.controller import Controller
 from lab.podman import LABEL, containers, podman
 from lab.processes import Process
@@ -107,7 +107,7 @@ class Instances(Controller):
         boot(
             PREFIX + found["id"], found["hostname"],
             "--label", f"{LABEL}={KIND}", "--label", f"espalier.id={found['id']}",
-            "--network", self.settings.network, "--ip", found["address"], "--network-alias", f"{found['hostname']}.ec2.internal",
+            *network.at(found["address"], self.settings), "--network-alias", f"{found['hostname']}.ec2.internal",
             "--volume", f"{seed}:/var/lib/cloud/seed/nocloud:ro",
             settings=self.settings,
         )  # fmt: skip

@@ -10,7 +10,7 @@ import socket
 import time
 from pathlib import Path
 
-from lab import control, haproxy, tls
+from lab import control, haproxy, network, tls
 from lab.controller import Controller
 from lab.haproxy_config import (
     ERRORS,
@@ -133,7 +133,7 @@ class LoadBalancers(Controller):
             "--label", f"{LABEL}=load_balancer", "--label", f"espalier.id={load_balancer['name']}",
             "--label", f"espalier.arn={load_balancer['arn']}", "--label", f"espalier.dns_name={load_balancer['dns_name']}",
             "--label", f"espalier.wanted={wanted(load_balancer)}", "--label", f"espalier.ports={json.dumps(ports)}",
-            "--network", self.settings.network, "--network-alias", load_balancer["dns_name"], "--ip", load_balancer["private_address"],
+            *network.at(load_balancer["private_address"], self.settings), "--network-alias", load_balancer["dns_name"],
             # HAProxy needs no capability when low ports are free to all.
             "--sysctl", "net.ipv4.ip_unprivileged_port_start=0", "--stop-signal", "SIGUSR1",
             *(f"--publish=127.0.0.1:{local}:{port}" for port, local in ports.items()),

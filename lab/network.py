@@ -56,6 +56,18 @@ def ensure(settings: Settings = SETTINGS) -> None:
                 raise RuntimeError(f"iptables: {added.stderr.decode(errors='replace').strip()}")
 
 
+def at(address: str | None, settings: Settings = SETTINGS) -> list[str]:
+    """podman's options for a container with this address, or any.
+
+    The hardware address follows from it: with a new one, the neighbours of a restarted container would talk to nobody until their
+    ARP entries expire.
+    """
+    if not address:
+        return ["--network", settings.network]
+    octets = ":".join(f"{int(part):02x}" for part in address.split("."))
+    return ["--network", settings.network, "--ip", address, "--mac-address", f"02:00:{octets}"]
+
+
 def rules(settings: Settings) -> list[tuple[str, str, list[str]]]:
     """The lab's firewall rules: table, chain, rule. Every one carries the comment by which `remove` finds it."""
     mark = ["--match", "comment", "--comment", COMMENT]

@@ -93,7 +93,7 @@ def write_row(system: System) -> str:
 
 def status_on(system: System, instance: str, path: str) -> int:
     """Status code that an instance's own Nginx answers on port 80; 0 when nothing answers."""
-    done = system.run_on(instance, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "10", f"http://127.0.0.1{path}")
+    done = system.run_on(instance, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "30", f"http://127.0.0.1{path}")
     return int(done.stdout.strip() or 0)
 
 

@@ -15,10 +15,12 @@ from lab.settings import Settings
 # Where Debian keeps what its administrator trusts besides the distribution's certificates.
 ADDED_AUTHORITIES = Path("/usr/local/share/ca-certificates")
 DEFAULT_SOURCES = """\
-deb http://deb.debian.org/debian bookworm main
-deb http://deb.debian.org/debian bookworm-updates main
-deb http://deb.debian.org/debian-security bookworm-security main
+deb http://deb.debian.org/debian {suite} main
+deb http://deb.debian.org/debian {suite}-updates main
+deb http://deb.debian.org/debian-security {suite}-security main
 """
+# The release of the lab's machines.
+BOOKWORM = "bookworm"
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 # Shared by all machines of the lab, on them.
 PIP_CACHE = "/var/cache/pip"
@@ -26,17 +28,22 @@ PIP_OPTIONS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout
 
 
 @functools.cache
-def apt_sources() -> str:
-    """The machine's own Debian mirrors when it runs the same Debian as the image, Debian's public ones otherwise. As one sources.list."""
-    if "VERSION_CODENAME=bookworm" not in Path("/etc/os-release").read_text():
-        return DEFAULT_SOURCES
+def apt_sources(suite: str = BOOKWORM) -> str:
+    """The machine's own Debian mirrors, for another release if need be, when it runs bookworm; Debian's public ones otherwise. As one sources.list."""
+    default = DEFAULT_SOURCES.format(suite=suite)
+    if f"VERSION_CODENAME={BOOKWORM}" not in Path("/etc/os-release").read_text():
+        return default
     files = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*.[ls]*"))]
     entries = []
     for file in files:
         if file.is_file():
             entries += (deb822_entries if file.suffix == ".sources" else one_line_entries)(file.read_text())
-    lines = [f"deb {uri} {suite} {components}\n" for uri, suite, components in entries if suite.startswith("bookworm") and "debian" in uri]
-    return "".join(lines) if any(line.split()[2] == "bookworm" for line in lines) else DEFAULT_SOURCES
+    lines = [
+        f"deb {uri} {name.replace(BOOKWORM, suite)} {components}\n"
+        for uri, name, components in entries
+        if name.startswith(BOOKWORM) and "debian" in uri
+    ]
+    return "".join(lines) if any(line.split()[2] == suite for line in lines) else default
 
 
 def one_line_entries(text: str) -> list[tuple[str, str, str]]:

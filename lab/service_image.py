@@ -1,4 +1,4 @@
-"""The images of the lab's services (database, load balancer): a bare Debian 12 with a few packages and files, no init system."""
+"""Images without an init system, of the lab's services and for building on: a bare Debian with a few packages and files."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ class ServiceImage:
     finish: str = ""
     ingredients: tuple[str, ...] = ()
     fill: Callable[[Path, Settings], None] | None = None
+    suite: str = machine.BOOKWORM
 
     @property
     def tag(self) -> str:
         """Name and tag of the image that this recipe makes, built or not."""
-        recipe = "\0".join((*self.packages, self.finish, *self.ingredients, machine.apt_sources(), machine.apt_configuration()))
+        recipe = "\0".join((*self.packages, self.finish, *self.ingredients, machine.apt_sources(self.suite), machine.apt_configuration()))
         return f"localhost/espalier-{self.name}:{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
 
     def build(self, settings: Settings = SETTINGS) -> str:
@@ -61,7 +62,7 @@ class ServiceImage:
             files.mkdir()
             if self.fill:
                 self.fill(files, settings)
-            (work / "sources.list").write_text(machine.apt_sources())
+            (work / "sources.list").write_text(machine.apt_sources(self.suite))
             (work / "apt.conf").write_text(machine.apt_configuration())
             (work / "finish").write_text("#!/bin/sh\nset -eu\n" + self.finish)
             (work / "finish").chmod(0o755)
@@ -79,7 +80,7 @@ class ServiceImage:
             "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
             "--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=force-unsafe-io",
             f"--customize-hook=sync-in {work / 'files'} /", f"--customize-hook={work / 'finish'}",
-            "bookworm", str(work / "root.tar"), str(work / "sources.list"),
+            self.suite, str(work / "root.tar"), str(work / "sources.list"),
         ]  # fmt: skip
 
 

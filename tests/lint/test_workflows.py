@@ -1,0 +1,41 @@
+"""CI's workflows, as far as they can be checked without GitHub: pinned actions, least rights, and nothing but make targets that exist."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.tree import ROOT, load_yaml, tracked
+
+WORKFLOWS = tracked(".github/workflows/*.yml")
+each_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+
+
+def steps(path) -> list[dict]:
+    return [step for job in load_yaml(path)["jobs"].values() for step in job["steps"]]
+
+
+def test_ci_runs_the_same_tests_as_everybody():
+    assert any("make test" in step.get("run", "") for step in steps(ROOT / ".github" / "workflows" / "ci.yml"))
+
+
+@each_workflow
+def test_actions_are_pinned_to_a_commit_and_say_their_version(path):
+    used = re.findall(r"uses: (.*)", path.read_text("utf-8"))
+    loose = [use for use in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use)]
+    assert used and not loose, loose
+
+
+@each_workflow
+def test_workflow_may_only_read_and_ends_by_itself(path):
+    workflow = load_yaml(path)
+    assert workflow["permissions"] == {"contents": "read"}
+    assert all(job.get("timeout-minutes") for job in workflow["jobs"].values())
+
+
+@each_workflow
+def test_make_targets_exist(path):
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    named = {name for step in steps(path) for name in re.findall(r"\bmake ([a-z0-9-]+)", step.get("run", ""))}
+    assert named <= targets, named - targets

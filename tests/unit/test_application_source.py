@@ -123,14 +123,13 @@ def test_link_inside_the_source_is_kept(pack, project):
         assert archive.getmember("source/shop/link.py").linkname == "settings.py"
 
 
-def test_watched_folders_have_a_digest_of_their_own(pack, project, tmp_path):
-    role = write(tmp_path / "role", {"tasks/main.yml": "a"})
-    before = pack(project, watched=[str(role)])
-    write(role, {"tasks/main.yml": "b", ".cache/x": ""})
-    after = pack(project, watched=[str(role)])
-    assert before["digest"] == after["digest"] and before["watched_digest"] != after["watched_digest"]
-    write(role, {"__pycache__/x.pyc": "", ".cache/y": ""})
-    assert pack(project, watched=[str(role)]) == after
+def test_the_content_has_a_digest_without_the_suite_s_own_modules(pack, project, tmp_path):
+    before = pack(project)
+    write(tmp_path / "runtime", {"espalier_wsgi.py": "changed"})
+    after = pack(project)
+    assert before["digest"] != after["digest"] and before["content_digest"] == after["content_digest"]
+    (project / "manage.py").chmod(0o755)
+    assert pack(project)["content_digest"] != after["content_digest"]
 
 
 # ---- a repository

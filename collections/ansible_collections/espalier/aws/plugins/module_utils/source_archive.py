@@ -88,6 +88,16 @@ def files_of(root: Path, exclude: list[str]) -> list[Path]:
     return sorted(found)
 
 
+def content_of(root: Path, files: list[Path]) -> str:
+    """SHA-256 of names, contents, links and executable bits of some files."""
+    total = hashlib.sha256()
+    for path in files:
+        file = root / path
+        content = str(file.readlink()) if file.is_symlink() else hashlib.sha256(file.read_bytes()).hexdigest()
+        total.update(f"{path} {content} {os.access(file, os.X_OK)}\n".encode())
+    return total.hexdigest()
+
+
 def digest_of(folders: Iterable[Path]) -> str:
     """SHA-256 of the names and contents of all files of the folders."""
     total = hashlib.sha256()

@@ -36,11 +36,6 @@ options:
     description: Folder of Python modules that goes into the archive beside the source, as C(espalier/).
     type: path
     required: true
-  watched:
-    description: Folders whose content makes RV(watched_digest).
-    type: list
-    elements: path
-    default: []
   exclude:
     description: Patterns of names or paths that are left out; C(.git) always is.
     type: list
@@ -111,8 +106,8 @@ digest:
   returned: success
   type: str
   sample: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
-watched_digest:
-  description: SHA-256 of the content of O(watched).
+content_digest:
+  description: SHA-256 of the project's own files, without O(runtime).
   returned: success
   type: str
   sample: 60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752
@@ -143,7 +138,7 @@ from ansible_collections.espalier.aws.plugins.module_utils.source_archive import
     GENERATED,
     SourceError,
     check_out,
-    digest_of,
+    content_of,
     fetch,
     files_of,
     git,
@@ -156,7 +151,6 @@ ARGUMENTS = {
     "version": {"type": "str", "default": ""},
     "directory": {"type": "str", "default": "."},
     "runtime": {"type": "path", "required": True},
-    "watched": {"type": "list", "elements": "path", "default": []},
     "exclude": {"type": "list", "elements": "str", "default": []},
     "requirements": {"type": "str", "default": ""},
     "extras": {"type": "list", "elements": "str", "default": []},
@@ -203,8 +197,9 @@ def build(options: dict) -> dict:
         runtime = Path(options["runtime"])
         trees = {"source": (root, files_of(root, [".git", *options["exclude"]])), "espalier": (runtime, files_of(runtime, GENERATED))}
         archive, digest = pack(trees, Path(options["cache"]))
+        content = content_of(*trees["source"])
     found = {"version": version or digest[:12], "commit": commit, "archive": str(archive), "digest": digest}
-    return {**found, "watched_digest": digest_of(Path(path) for path in options["watched"]), **described}
+    return {**found, "content_digest": content, **described}
 
 
 def main() -> None:

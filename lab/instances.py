@@ -1,4 +1,4 @@
-"""EC2's data plane: a container with systemd for every instance, brought up by cloud-init with the instance's user data."""
+"""EC2's data plane: a container with systemd for every instance, brought up by cloud-init with its user data, and images of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lab import control, image, machine, network
 from lab.controller import Controller
-from lab.podman import LABEL, containers, podman
+from lab.podman import IMAGES, LABEL, PodmanError, containers, podman
 from lab.processes import Process
 from lab.settings import SETTINGS, Settings
 
@@ -19,8 +19,8 @@ CAPABILITIES = "SYS_ADMIN,NET_ADMIN,NET_RAW,SYS_PTRACE,SYS_NICE,AUDIT_WRITE,MKNO
 STOP_SECONDS = 5
 
 
-def boot(name: str, hostname: str, *arguments: str, settings: Settings) -> None:
-    """A container with systemd from the base image, with pip's cache and the registries' settings of this machine."""
+def boot(name: str, hostname: str, *arguments: str, settings: Settings, machine_image: str = "") -> None:
+    """A container with systemd from the base image or another, with pip's cache and the registries' settings of this machine."""
     pip_cache = settings.cache / "pip"
     pip_cache.mkdir(parents=True, exist_ok=True)
     # pip uses a cache only where its user may write, and an application's installer is seldom root.
@@ -32,7 +32,7 @@ def boot(name: str, hostname: str, *arguments: str, settings: Settings) -> None:
         "--volume", f"{pip_cache}:{machine.PIP_CACHE}",
         "--volume", f"{environment / 'environment'}:/etc/environment:ro",
         "--volume", f"{environment / 'systemd.conf'}:/etc/systemd/system.conf.d/90-machine.conf:ro",
-        *arguments, image.tag(),
+        *arguments, machine_image or image.tag(),
     )  # fmt: skip
 
 
@@ -43,6 +43,7 @@ class Instances(Controller):
         super().__init__(settings)
         self.running: dict[str, Process] = {}
         self.known: set[str] | None = None
+        self.known_images: list[str] | None = None
         self.troubles: dict[str, str] = {}
 
     def reconcile(self) -> None:
@@ -53,6 +54,7 @@ class Instances(Controller):
         if known != self.known:
             self.remove_orphans(known)
             self.known = known
+        self.reconcile_images()
         for found in machines:
             try:
                 self.converge(found)
@@ -109,7 +111,7 @@ class Instances(Controller):
             "--label", f"{LABEL}={KIND}", "--label", f"espalier.id={found['id']}",
             *network.at(found["address"], self.settings), "--network-alias", f"{found['hostname']}.ec2.internal",
             "--volume", f"{seed}:/var/lib/cloud/seed/nocloud:ro",
-            settings=self.settings,
+            settings=self.settings, machine_image=f"{IMAGES}:{found['image']}" if found["image"] else "",
         )  # fmt: skip
 
     def seed(self, found: dict) -> Path:
@@ -133,3 +135,39 @@ class Instances(Controller):
             if self.settings.network in container["Networks"] and instance_id not in known:
                 self.log.info("%s: removing the orphan", instance_id)
                 self.remove(instance_id)
+
+    # --- images
+
+    def reconcile_images(self) -> None:
+        """Make the images that are asked for, and forget those that nobody knows any more."""
+        found = control.call("images", settings=self.settings)
+        for wanted in found["wanted"]:
+            try:
+                self.commit(wanted)
+            except PodmanError as error:
+                self.log.error("%s: %s", wanted["id"], error)
+                control.call("image_state", settings=self.settings, id=wanted["id"], state="failed")
+            else:
+                control.call("image_state", settings=self.settings, id=wanted["id"], state="available")
+        if found["machines"] != self.known_images:
+            for name in images():
+                if name.rpartition(":")[2] not in found["machines"]:
+                    self.log.info("removing the image %s", name)
+                    # A running instance holds on to it, as to its volume in AWS: tried again at the next change.
+                    podman("rmi", name, check=False)
+            self.known_images = found["machines"]
+
+    def commit(self, wanted: dict) -> None:
+        """What is on the instance's disk, without what the lab mounts there. The next pass starts a stopped machine again."""
+        name = PREFIX + wanted["instance"]
+        if not wanted["no_reboot"]:
+            podman("stop", "--time", str(STOP_SECONDS), name)
+            self.running.pop(wanted["instance"], None)
+        podman("commit", "--quiet", "--include-volumes=false", name, f"{IMAGES}:{wanted['id']}", timeout=300)
+        self.log.info("%s: image of %s", wanted["id"], wanted["instance"])
+
+
+def images() -> list[str]:
+    """Names of podman's images that were made of instances."""
+    listed = podman("images", "--filter", f"reference={IMAGES}", "--format", "{{.Repository}}:{{.Tag}}").stdout.decode()
+    return listed.split()

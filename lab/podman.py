@@ -10,6 +10,8 @@ from lab.processes import MARK
 from lab.settings import ROOT
 
 LABEL = "espalier.lab"
+# Images that were made of instances, tagged with their ids.
+IMAGES = "localhost/espalier-ami"
 
 
 class PodmanError(RuntimeError):

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from lab import control, network
 from lab.parts import PARTS
-from lab.podman import LABEL, podman
+from lab.podman import IMAGES, LABEL, podman
 from lab.processes import MARK, Process, marked, stop
 from lab.settings import SETTINGS, Settings
 
@@ -218,6 +218,10 @@ class Supervisor:
         if containers:
             podman("rm", "--force", "--ignore", "--volumes", "--time", "2", *containers)
             removed.append(f"{len(containers)} container{'s' * (len(containers) > 1)}")
+        images = ids("images", "--filter", f"reference={IMAGES}", "--format", "{{.Repository}}:{{.Tag}}")
+        if images:
+            podman("rmi", "--force", *images)
+            removed.append(f"{len(images)} image{'s' * (len(images) > 1)} of instances")
         volumes = ids("volume", "ls", "--quiet", "--filter", f"label=espalier.network={self.settings.network}")
         if volumes:
             podman("volume", "rm", "--force", *volumes)

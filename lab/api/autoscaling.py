@@ -10,6 +10,7 @@ moto keeps the record; the group is run here, one step a second (control route `
 - suspended Launch, Terminate, HealthCheck, ReplaceUnhealthy and AddToLoadBalancer do not happen
 - standby takes an instance out of its target groups and back
 - desired capacity outside of min and max is refused; deleting a group that has instances needs ForceDelete
+- lifecycle hooks (lab.api.hooks) and instance refreshes (lab.api.refresh) do what they say
 - DescribeScalingActivities, Put/Describe/DeleteNotificationConfiguration(s), DescribeAutoScalingNotificationTypes,
   DisableMetricsCollection; launches and terminations are published to the configured SNS topics
 
@@ -25,6 +26,7 @@ from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup, In
 from moto.autoscaling.responses import AutoScalingResponse
 from moto.core.responses import ActionResult, EmptyResult
 
+from lab.api import hooks, refresh
 from lab.api.scaling import backend, begin_terminate, deregister, load_balancing, register, step, target_health
 
 NOTIFICATION_TYPES = [
@@ -44,6 +46,8 @@ def install() -> None:
     patch_group()
     patch_backend()
     patch_responses()
+    hooks.install()
+    refresh.install()
 
 
 def check_capacity(minimum: int, maximum: int, desired: int) -> None:
@@ -170,9 +174,11 @@ def patch_responses() -> None:
         group.min_size = group.max_size = group.desired_capacity = 0
         group.status = "Delete in progress"
         for state in group.instance_states:
-            if state.lifecycle_state != "Terminating":
+            if not state.lifecycle_state.startswith("Terminating"):
                 begin_terminate(group, state, "the group is being deleted")
-                state.lab_terminate_at = 0
+            # Neither connections nor lifecycle hooks are waited for.
+            state.lab_terminate_at = 0
+            state.lifecycle_state = "Terminating:Proceed"
         if not group.instance_states:
             backend().autoscaling_groups.pop(group.name)
         return EmptyResult()

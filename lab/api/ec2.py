@@ -23,7 +23,7 @@ from moto.ec2.models.launch_templates import LaunchTemplate
 from moto.ec2.utils import parse_user_data
 from moto.ssm.models import Parameter, ParameterDict
 
-from lab.api import vpc
+from lab.api import images, vpc
 from lab.settings import SETTINGS
 
 CANONICAL = "099720109477"
@@ -117,6 +117,8 @@ def patch_life_cycle() -> None:
     def init(self, *arguments, **options):
         moto_init(self, *arguments, **options)
         self.lab_reboot_wanted = False
+        # Now: the image may be deregistered before the machine is brought up.
+        self.lab_machine_image = images.machine_of(self.ec2_backend, self.image_id)
         set_state(self, "pending")
 
     def start(self):
@@ -179,6 +181,7 @@ def patch_launch() -> None:
     def run_instances(self, image_id, count, user_data, security_group_names, **options):
         template = options.get("launch_template")
         data = self._get_template_from_args(template).data if template else {}
+        images.refuse_unavailable(self, image_id or data.get("ImageId", ""))
         if data:
             options["metadata_options"] = options.get("metadata_options") or data.get("MetadataOptions", {})
             nics = data.get("NetworkInterfaces")
@@ -221,6 +224,7 @@ def list_machines(body: dict) -> dict:
             {
                 "id": instance.id,
                 "state": instance.state,
+                "image": instance.lab_machine_image,
                 "address": instance.private_ip,
                 "hostname": instance.private_dns_name.partition(".")[0],
                 "reboot": instance.lab_reboot_wanted,

@@ -15,13 +15,14 @@ from moto.elbv2.exceptions import TargetGroupNotFoundError
 from moto.elbv2.models import elbv2_backends
 from moto.sns import sns_backends
 
+from lab.api import hooks, refresh
 from lab.settings import SETTINGS
 
 log = logging.getLogger("autoscaling")
 
 LAUNCH_RETRY_SECONDS = 60
 ACTIVITIES_KEPT = 100
-COUNTED = ("Pending", "InService")
+COUNTED = ("Pending", "Pending:Wait", "Pending:Proceed", "InService")
 
 
 def backend() -> AutoScalingBackend:
@@ -54,8 +55,9 @@ def step_group(group: FakeAutoScalingGroup) -> None:
         for state in group.instance_states:
             if state.health_status == "Unhealthy" and state.lifecycle_state == "InService":
                 begin_terminate(group, state, "an instance was taken out of service in response to a health check failure")
+    refresh.step(group, suspended)
     counted = [state for state in group.instance_states if state.lifecycle_state in COUNTED]
-    missing = (group.desired_capacity or 0) - len(counted)
+    missing = (group.desired_capacity or 0) + refresh.surplus(group) - len(counted)
     if missing > 0 and "Launch" not in suspended:
         launch(group, counted, missing)
     elif missing < 0 and "Terminate" not in suspended:
@@ -68,11 +70,11 @@ def step_group(group: FakeAutoScalingGroup) -> None:
 def follow(group: FakeAutoScalingGroup, state: InstanceState, suspended: set[str]) -> None:
     """Move one instance along its life cycle by what became of its machine."""
     machine = state.instance.state
-    if state.lifecycle_state == "Terminating":
+    if state.lifecycle_state.startswith("Terminating"):
         if machine == "terminated":
             forget(group, state)
         elif machine != "shutting-down" and time.monotonic() >= state.lab_terminate_at:
-            group.ec2_backend.terminate_instances([state.instance_id])
+            leave(group, state)
     elif machine in ("shutting-down", "terminated"):
         if "HealthCheck" not in suspended:
             state.lab_activity = start_activity(
@@ -83,14 +85,38 @@ def follow(group: FakeAutoScalingGroup, state: InstanceState, suspended: set[str
             state.lifecycle_state = "Terminating"
             deregister(group, state)
     elif state.lifecycle_state == "Pending" and machine == "running":
-        state.lifecycle_state = "InService"
-        state.lab_in_service_at = time.monotonic()
-        if "AddToLoadBalancer" not in suspended:
-            register(group, state)
-        end_activity(state.lab_activity)
-        notify(group, "autoscaling:EC2_INSTANCE_LAUNCH", state.lab_activity, state.instance_id)
+        if hooks.begin(group, state, hooks.LAUNCHING):
+            state.lifecycle_state = "Pending:Wait"
+        else:
+            enter(group, state, suspended)
+    elif state.lifecycle_state == "Pending:Wait":
+        result = hooks.outcome(group, state)
+        if result == "CONTINUE":
+            state.lifecycle_state = "Pending:Proceed"
+        elif result == "ABANDON":
+            abandon(group, state)
+    elif state.lifecycle_state == "Pending:Proceed":
+        enter(group, state, suspended)
     elif state.lifecycle_state == "InService" and "HealthCheck" not in suspended and failed_check(group, state):
         state.health_status = "Unhealthy"
+
+
+def enter(group: FakeAutoScalingGroup, state: InstanceState, suspended: set[str]) -> None:
+    """Into service."""
+    state.lifecycle_state = "InService"
+    state.lab_in_service_at = time.monotonic()
+    if "AddToLoadBalancer" not in suspended:
+        register(group, state)
+    end_activity(state.lab_activity)
+    notify(group, "autoscaling:EC2_INSTANCE_LAUNCH", state.lab_activity, state.instance_id)
+
+
+def abandon(group: FakeAutoScalingGroup, state: InstanceState) -> None:
+    """A launch that a hook has called off: the activity fails, the instance goes, and the group launches another."""
+    why = state.lab_wait_ended or "a lifecycle hook was completed with ABANDON"
+    end_activity(state.lab_activity, "Failed", f"Instance {state.instance_id} was abandoned: {why}")
+    notify(group, "autoscaling:EC2_INSTANCE_LAUNCH_ERROR", state.lab_activity, state.instance_id)
+    begin_terminate(group, state, f"instance {state.instance_id} was abandoned: {why}")
 
 
 def failed_check(group: FakeAutoScalingGroup, state: InstanceState) -> bool:
@@ -113,6 +139,10 @@ def target_health(arn: str) -> dict[str, str]:
 
 
 def launch_template_version(group: FakeAutoScalingGroup):
+    """The version that new instances come from: a running instance refresh's, the group's own otherwise."""
+    wanted = refresh.desired_version(group)
+    if wanted is not None:
+        return wanted
     template = group.ec2_launch_template
     return template.get_version(group.launch_template_version) if template else None
 
@@ -144,13 +174,15 @@ def launch(group: FakeAutoScalingGroup, counted: list[InstanceState], missing: i
 
 def launch_one(group: FakeAutoScalingGroup, subnet_id: str) -> InstanceState:
     version = launch_template_version(group)
-    tags = {**group.instance_tags, **group.get_propagated_tags(), ASG_NAME_TAG: group.name}
+    # moto's group answers with the version of its own record, whatever a refresh asks for.
+    source = version or group
+    tags = {**source.instance_tags, **group.get_propagated_tags(), ASG_NAME_TAG: group.name}
     reservation = group.ec2_backend.run_instances(
-        group.image_id,
+        source.image_id,
         1,
-        group.user_data,
-        group.security_groups,
-        instance_type=group.instance_type,
+        source.user_data,
+        source.security_groups,
+        instance_type=source.instance_type,
         is_instance_type_default=False,
         tags={"instance": tags},
         launch_config=group.launch_config,
@@ -196,6 +228,17 @@ def begin_terminate(group: FakeAutoScalingGroup, state: InstanceState, cause: st
     state.lab_activity = start_activity(group, f"Terminating EC2 instance: {state.instance_id}", cause)
     state.lab_terminate_at = time.monotonic() + SETTINGS.scaled(deregister(group, state))
     return state.lab_activity
+
+
+def leave(group: FakeAutoScalingGroup, state: InstanceState) -> None:
+    """Drained: wait for the hooks, then terminate. What a hook answers makes no difference to an instance that leaves."""
+    if state.lifecycle_state == "Terminating" and hooks.begin(group, state, hooks.TERMINATING):
+        state.lifecycle_state = "Terminating:Wait"
+    elif state.lifecycle_state == "Terminating:Wait" and hooks.outcome(group, state) is None:
+        return
+    else:
+        state.lifecycle_state = "Terminating:Proceed"
+        group.ec2_backend.terminate_instances([state.instance_id])
 
 
 def forget(group: FakeAutoScalingGroup, state: InstanceState) -> None:

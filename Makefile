@@ -59,4 +59,4 @@ COMPILE = --universal --generate-hashes --no-emit-index-url --no-header --quiet
 lock:  ## Resolve requirements.in into requirements.txt with hashes
 	@bin/setup && uv pip compile --python-version 3.12 $(COMPILE) requirements.in --output-file requirements.txt
 	@uv pip compile --python-version 3.12 $(COMPILE) --constraint requirements.txt requirements-ee.in --output-file requirements-ee.txt
-	@uv pip compile --python-version 3.10 $(COMPILE) molecule/shared/ansible-on-a-machine.in --output-file molecule/shared/ansible-on-a-machine.txt
+	@uv pip compile --python-version 3.10 $(COMPILE) playbooks/bundle/requirements.in --output-file playbooks/bundle/requirements.txt

@@ -21,7 +21,7 @@ from lab.podman import podman
 from lab.settings import SETTINGS
 from tests.tree import ROOT, VENV_BIN
 
-REQUIREMENTS = ROOT / "molecule" / "shared" / "ansible-on-a-machine.txt"
+REQUIREMENTS = ROOT / "playbooks" / "bundle" / "requirements.txt"
 BOOT_SECONDS = 60
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -32,10 +33,18 @@ SNAP_UNIT = "snap.amazon-ssm-agent.amazon-ssm-agent.service"
 PACKAGE_UNIT = "amazon-ssm-agent.service"
 
 
+def render(**variables) -> str:
+    template = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True)
+    template.filters["to_json"] = json.dumps
+    files = {"client": ROOT / "roles" / "django" / "files" / "espalier_aws.py", "espalier_birth.py": ROLE / "files" / "espalier_birth.py"}
+    template.globals.update(lookup=lambda plugin, name: files[name].read_text("utf-8").rstrip(), __user_data_client="client")
+    template.globals["__user_data_orders"] = {name: "x" * 40 for name in ("parameter", "bucket", "group", "hook")}
+    return template.from_string((ROLE / "templates" / "user_data.sh.j2").read_text("utf-8")).render({**DEFAULTS, **variables})
+
+
 @pytest.fixture(scope="module")
 def script() -> str:
-    template = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True)
-    return template.from_string((ROLE / "templates" / "user_data.sh.j2").read_text("utf-8")).render(DEFAULTS)
+    return render()
 
 
 @pytest.fixture
@@ -114,11 +123,13 @@ def test_the_key_is_the_one_that_the_comment_names():
     assert " ".join(fingerprint[start : start + 4] for start in range(0, 40, 4)).replace("  ", " ") in comment
 
 
-def test_it_fits_into_ec2(script):
-    assert len(script.encode()) < EC2_LIMIT_BYTES
+def test_it_fits_into_ec2():
+    assert len(render(user_data_release_parameter="/DjangoApp/release").encode()) < EC2_LIMIT_BYTES
 
 
-def test_shellcheck_finds_nothing(script):
+@pytest.mark.parametrize("parameter", ["", "/DjangoApp/release"])
+def test_shellcheck_finds_nothing(parameter):
+    script = render(user_data_release_parameter=parameter)
     shellcheck = shutil.which("shellcheck", path=f"{VENV_BIN}:{os.environ['PATH']}")
     if shellcheck is None:
         pytest.skip("no shellcheck: the lint tests install it")

@@ -5,6 +5,7 @@ honoured. Credentials are never printed.
 """
 
 import datetime
+import errno
 import hashlib
 import hmac
 import json
@@ -92,6 +93,8 @@ class Aws:
                 if error.code < 500 and error.code != 429 and "Throttl" not in code:
                     raise failure from None
             except OSError as error:
+                if error.errno == errno.ENOSPC:
+                    raise
                 failure = AwsError(f"{service} does not answer: {error}")
             if not left:
                 raise failure

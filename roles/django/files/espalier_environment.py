@@ -21,11 +21,13 @@ import os
 import secrets
 import sys
 import time
-import urllib.request
 from pathlib import Path
 from urllib.parse import quote
 
-METADATA = "http://169.254.169.254/latest"
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import espalier_aws
+
 RETRY_SECONDS = 5
 
 
@@ -34,15 +36,10 @@ class NotReady(Exception):
 
 
 def metadata(path):
-    """One value of the instance's metadata (IMDSv2), or None outside EC2."""
+    """One value of the instance's metadata, or None outside EC2."""
     try:
-        ask = urllib.request.Request(f"{METADATA}/api/token", method="PUT", headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"})
-        with urllib.request.urlopen(ask, timeout=2) as answer:
-            token = answer.read().decode()
-        ask = urllib.request.Request(f"{METADATA}/meta-data/{path}", headers={"X-aws-ec2-metadata-token": token})
-        with urllib.request.urlopen(ask, timeout=2) as answer:
-            return answer.read().decode().strip()
-    except OSError:
+        return espalier_aws.metadata(f"meta-data/{path}", tries=1)
+    except espalier_aws.AwsError:
         return None
 
 
@@ -50,23 +47,17 @@ class Aws:
     """The two services that hold what an instance must know."""
 
     def __init__(self):
-        # Imported late: a machine whose application needs nothing from AWS has no botocore.
-        import botocore.session
-        from botocore.config import Config
-
-        region = os.environ.get("AWS_REGION") or metadata("placement/region")
-        if not region:
-            raise NotReady("the region is unknown: instance metadata does not answer and AWS_REGION is not set")
-        session = botocore.session.get_session()
-        config = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
-        self._ssm = session.create_client("ssm", region_name=region, config=config)
-        self._secrets = session.create_client("secretsmanager", region_name=region, config=config)
+        try:
+            # This program waits by itself.
+            self._aws = espalier_aws.Aws(tries=2)
+        except espalier_aws.AwsError as error:
+            raise NotReady(str(error)) from None
 
     def parameter(self, name):
-        return self._ask(f"parameter {name}", lambda: self._ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"])
+        return self._ask(f"parameter {name}", lambda: self._aws.parameter(name))
 
     def secret(self, name):
-        return self._ask(f"secret {name}", lambda: self._secrets.get_secret_value(SecretId=name)["SecretString"])
+        return self._ask(f"secret {name}", lambda: self._aws.secret(name))
 
     def chosen(self, order):
         """The secret that "name" or "name#key" means."""
@@ -75,11 +66,9 @@ class Aws:
 
     @staticmethod
     def _ask(what, question):
-        from botocore.exceptions import BotoCoreError, ClientError
-
         try:
             return question()
-        except (BotoCoreError, ClientError) as error:
+        except espalier_aws.AwsError as error:
             raise NotReady(f"cannot read {what}: {error}") from None
 
 

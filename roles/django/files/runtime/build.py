@@ -1,12 +1,13 @@
 """Make an unpacked release ready to serve, then give it to root: a service must not be able to change its own code.
 
-usage: build.py install|finish RELEASE < manifest.json
+usage: build.py RELEASE < manifest.json
 
-`install` needs nothing but the archive. `finish` runs the project's code, which needs its addresses and secrets. The manifest is what
-the role django knows of the release (vars/main.yml); written to RELEASE/release.json at the end, it says that the release is whole. Runs
-as root; what comes from the project (setup scripts, management commands) runs as the application's user.
+The manifest is what the role django knows of the release on this machine (vars/main.yml); written to RELEASE/release.json at the end,
+it says that the release is whole. Installs from the release's own wheels and asks no package index. Runs as root; what comes from the
+project (management commands) runs as the application's user.
 """
 
+import hashlib
 import json
 import os
 import shlex
@@ -16,70 +17,87 @@ import sys
 import time
 from pathlib import Path
 
-DRIVERS = {"psycopg", "psycopg2", "psycopg2-binary"}
+READER = "django-environment.service"
 
 
 class Build:
     def __init__(self, release, manifest):
         self.release, self.manifest = release, manifest
         self.user, self.data = manifest["user"], Path(manifest["data"])
-        self.cache = Path("/var/cache") / manifest["name"]
-        self.python = release / "venv" / "bin" / "python"
+        self.home = release.parent.parent
+        self.wheels = sorted((release / "wheels").glob("*.whl"))
 
-    def folders(self):
-        """Whom they belong to."""
-        for path in (self.data, self.cache):
-            path.mkdir(parents=True, exist_ok=True)
-            path.chmod(0o750)
-            shutil.chown(path, self.user, self.user)
-        subprocess.run(["chown", "-R", f"{self.user}:{self.user}", self.release], check=True)
-
-    def run(self, *command, folder="", **options):
-        """As the application's user. pip's cache stays: the next release downloads only what is new."""
-        environment = {**os.environ, "HOME": str(self.data), "PIP_CACHE_DIR": str(self.cache), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-        user = {"user": self.user, "group": self.user, "extra_groups": []}
-        return subprocess.run(command, check=True, cwd=self.release / folder, env=environment, umask=0o022, **user, **options)
-
-    def pip(self, *arguments, **options):
-        return self.run(self.python, "-m", "pip", *arguments, "--no-input", folder="source", **options)
+    def data_folder(self):
+        self.data.mkdir(parents=True, exist_ok=True)
+        self.data.chmod(0o750)
+        shutil.chown(self.data, self.user, self.user)
 
     def virtual_environment(self):
-        self.run(self.manifest["python"], "-m", "venv", self.release / "venv")
+        """One for each set of wheels: a release with the packages of the last one takes that one's."""
+        total = hashlib.sha256(str(self.manifest["python"]).encode())
+        for wheel in self.wheels:
+            total.update(f"{wheel.name} {hashlib.sha256(wheel.read_bytes()).hexdigest()}\n".encode())
+        venv = self.home / "venvs" / total.hexdigest()[:16]
+        if not (venv / "complete").exists():
+            shutil.rmtree(venv, ignore_errors=True)
+            venv.parent.mkdir(exist_ok=True)
+            self.python([self.manifest["python"], "-m", "venv", venv])
+            installed = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-input", "--no-index", "--no-deps", *self.wheels]
+            self.python(installed, env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_CONFIG_FILE": os.devnull, "HOME": "/root"})
+            (venv / "complete").touch()
+        (self.release / "venv").symlink_to(venv)
+        # Installed: nobody reads them any more.
+        shutil.rmtree(self.release / "wheels")
 
-    def packages(self):
-        self.pip("install", "--quiet", *self.manifest["install"], *self.manifest["packages"])
-        listed = json.loads(self.pip("list", "--format", "json", capture_output=True, text=True).stdout)
-        installed = {package["name"].lower() for package in listed}
-        missing = [] if "gunicorn" in installed else ["gunicorn"]
-        if self.manifest["database"] and not installed & DRIVERS:
-            missing.append("psycopg[binary]")
-        if missing:
-            self.pip("install", "--quiet", *missing)
+    def python(self, command, **options):
+        subprocess.run(command, check=True, cwd="/", **options)
 
     def environment(self):
         """What the service, the reader of secrets and `manage` read."""
         self.write("environment", self.manifest["environment"])
         values = {key: str(self.manifest[key]) for key in ("name", "user", "data", "directory")}
         self.write("release.conf", "".join(f"{key}={shlex.quote(value)}\n" for key, value in values.items()))
-        (self.release / "manage").symlink_to("espalier/manage")
+        for name in ("manage", "serve"):
+            (self.release / name).symlink_to(f"espalier/{name}")
+
+    def secrets(self):
+        """Read them with this release's orders, where these are not those of the last one. The service does not notice."""
+        last = self.home / "next"
+        own = (self.release / "environment").read_bytes()
+        same = (last / "environment").is_file() and (last / "environment").read_bytes() == own
+        self.link(last)
+        verb = "start" if same else "restart"
+        if subprocess.run(["systemctl", verb, READER], check=False).returncode:
+            subprocess.run(["journalctl", "--no-pager", "--quiet", "--output=cat", "-n", "5", "-u", READER], check=False)
+            sys.exit(f"{READER} could not read addresses and secrets from AWS")
+
+    def link(self, path):
+        new = path.with_name(".next.new")
+        new.unlink(missing_ok=True)
+        new.symlink_to(self.release)
+        new.replace(path)
 
     def static_files(self):
         # Without folders of static files there is nothing to collect into it, and Nginx still names it.
         (self.release / "static").mkdir()
         shutil.chown(self.release / "static", self.user, self.user)
         if self.manifest["collectstatic"]:
-            subprocess.run([self.release / "manage", "collectstatic", "--noinput", "--verbosity", "0"], check=True)
+            self.manage("collectstatic", "--noinput", "--verbosity", "0")
 
     def commands(self):
+        if self.manifest["commands"]:
+            # They may write beside the source, as compilemessages does.
+            subprocess.run(["chown", "-R", f"{self.user}:{self.user}", self.release / "source"], check=True)
         for command in self.manifest["commands"]:
-            subprocess.run([self.release / "manage", *map(str, command)], check=True)
+            self.manage(*map(str, command))
+
+    def manage(self, *arguments):
+        subprocess.run([self.release / "manage", *arguments], check=True)
 
     def bytecode(self):
         # The service cannot write it beside the code. A file that does not compile is the project's affair.
-        compiled = [self.python, "-m", "compileall", "-q", "source", "espalier"]
-        try:
-            self.run(*compiled, stdout=subprocess.DEVNULL)
-        except subprocess.CalledProcessError:
+        command = [self.release / "venv" / "bin" / "python", "-m", "compileall", "-q", "source", "espalier"]
+        if subprocess.run(command, check=False, cwd=self.release, stdout=subprocess.DEVNULL).returncode:
             print("some files do not compile", flush=True)
 
     def finish(self):
@@ -97,23 +115,22 @@ class Build:
         shutil.chown(path, "root", self.user)
 
 
-STEPS = {
-    "install": ("folders", "virtual_environment", "packages", "environment"),
-    "finish": ("static_files", "commands", "bytecode", "finish"),
-}
+STEPS = ("data_folder", "virtual_environment", "environment", "secrets", "static_files", "commands", "bytecode", "finish")
 
 
 def main():
     # The session that brings us here may have one of its own, and the service must read its code.
     os.umask(0o022)
-    build = Build(Path(sys.argv[2]), json.load(sys.stdin))
-    for step in STEPS[sys.argv[1]]:
+    build = Build(Path(sys.argv[1]), json.load(sys.stdin))
+    for step in STEPS:
         started = time.monotonic()
         try:
             getattr(build, step)()
         except subprocess.CalledProcessError as error:
             command = " ".join(map(str, error.cmd))
             sys.exit(f"the release could not be built, step {step}: `{command}` ended with {error.returncode}; its own words stand above")
+        except OSError as error:
+            sys.exit(f"the release could not be built, step {step}: {error}")
         print(f"{step}: {time.monotonic() - started:.1f} s", flush=True)
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 _project = importlib.import_module(os.environ["ESPALIER_SETTINGS_MODULE"])
 globals().update({name: getattr(_project, name) for name in dir(_project) if name.isupper()})
 
-# .../releases/<release>/venv
-_release = Path(sys.prefix).resolve().parent
+# .../releases/<release>/venv, which may be a link
+_release = Path(sys.prefix).parent.resolve()
 _data = Path(os.environ["DJANGO_DATA_DIR"])
 
 

@@ -28,7 +28,7 @@ READY_TIMEOUT_SECONDS = 3
 
 def load_application():
     """The project's WSGI callable; names its release in the environment first."""
-    manifest = Path(sys.prefix).resolve().parent / "release.json"
+    manifest = Path(sys.prefix).parent.resolve() / "release.json"
     if manifest.is_file():
         os.environ.setdefault("APP_RELEASE", json.loads(manifest.read_text())["version"])
     module, _, attribute = os.environ["ESPALIER_APPLICATION"].partition(":")

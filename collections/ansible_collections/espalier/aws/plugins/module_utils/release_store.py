@@ -52,7 +52,7 @@ class Store:
             answer = self.client.get_object(Bucket=self.bucket, Key=self.key(*parts))
         except ClientError as error:
             # Without the right to list the bucket, what is not there is forbidden.
-            if code_of(error) in ("NoSuchKey", "404", "AccessDenied"):
+            if code_of(error) in ("NoSuchKey", "NoSuchBucket", "404", "AccessDenied"):
                 return None, ""
             raise
         return json.loads(answer["Body"].read()), answer["ETag"]

@@ -183,7 +183,7 @@ def replace(group: FakeAutoScalingGroup, refresh: Refresh) -> None:
     updated = min(refresh.total, sum(state.instance_id not in refresh.old for state in ready), refresh.total - len(left))
     if updated > refresh.updated:
         refresh.updated, refresh.progress_at = updated, time.monotonic()
-    if not left and len(counted) <= desired <= len(ready):
+    if not left and not transitions(group) and len(counted) <= desired <= len(ready):
         refresh.surplus, refresh.updated = 0, refresh.total
         done(group, refresh)
         return

@@ -29,7 +29,10 @@ def documented():
 
 def argument_spec(name: str) -> dict:
     if (PLUGINS / "action" / f"{name}.py").exists():
-        return importlib.import_module(f"ansible_collections.espalier.aws.plugins.action.{name}").SPEC
+        action = importlib.import_module(f"ansible_collections.espalier.aws.plugins.action.{name}")
+        # Others only prepare or repeat a call of the module.
+        if hasattr(action, "SPEC"):
+            return action.SPEC
     module = importlib.import_module(f"ansible_collections.espalier.aws.plugins.modules.{name}")
 
     def keep(self, argument_spec, **_options):

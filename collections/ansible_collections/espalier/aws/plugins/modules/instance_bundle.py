@@ -1,5 +1,5 @@
 #!/usr/bin/python
-# Copyright: Contributors to the Espalier project
+# Copyright: the Espalier authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ description:
     a record that names both beside the roles' variables.
   - Archives are named after their content, so what an instance has fetched is never changed under it.
 author:
-  - Contributors to the Espalier project
+  - The Espalier authors
 options:
   root:
     description:

@@ -3,7 +3,7 @@
 usage: configure.py WHEELS VARIABLES RELEASE
 
 WHEELS is a folder of wheels for several Pythons, ansible-core among them, with a list for each Python; those for this one are unpacked
-beside it, since nothing but Python is there to install them. VARIABLES is a JSON file. Without a RELEASE nothing more is done.
+beside it, since nothing but Python is there to install them. VARIABLES is a JSON file. With an empty RELEASE, an image is prepared.
 """
 
 import json
@@ -14,6 +14,14 @@ import zipfile
 from pathlib import Path
 
 BUNDLE = Path(__file__).resolve().parents[2]
+# No PYTHONPATH: the tasks' own programs would see it, and pip would take Ansible's packages for the application's.
+RUN = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+sys.argv[0] = "ansible-playbook"
+from ansible.cli.playbook import main
+main()
+"""
 
 
 def ansible(wheels):
@@ -35,11 +43,9 @@ def ansible(wheels):
 def main():
     wheels, variables, release = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     packages = ansible(wheels)
-    if not release:
-        return
     environment = {
         **os.environ,
-        "PYTHONPATH": str(packages),
+        "ESPALIER_BUNDLE": str(BUNDLE),
         "HOME": "/root",
         "LC_ALL": "C.UTF-8",
         "ANSIBLE_ROLES_PATH": str(BUNDLE / "roles"),
@@ -47,10 +53,10 @@ def main():
         "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
         "ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3",
     }
-    playbook = BUNDLE / "playbooks" / "bundle" / "instance.yml"
-    more = json.dumps({"django_version": release, "bundle_release": release})
-    command = [sys.executable, "-m", "ansible", "playbook", "--inventory", "localhost,", "--connection", "local"]
-    os.execve(sys.executable, [*command, "--extra-vars", f"@{variables}", "--extra-vars", more, str(playbook)], environment)
+    playbook = BUNDLE / "playbooks" / "bundle" / ("instance.yml" if release else "image.yml")
+    command = [sys.executable, "-c", RUN, str(packages), "--inventory", "localhost,", "--connection", "local"]
+    command += ["--extra-vars", f"@{variables}", "--extra-vars", json.dumps({"django_version": release})]
+    os.execve(sys.executable, [*command, str(playbook)], environment)
 
 
 if __name__ == "__main__":

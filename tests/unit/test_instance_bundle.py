@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import re
 import sys
 import tarfile
 import zipfile
@@ -148,3 +149,15 @@ def test_a_bundle_without_an_ansible_for_this_python_says_what_to_do(tmp_path):
     (tmp_path / "wheels-0123").mkdir()
     with pytest.raises(SystemExit, match="bundle_pythons"):
         CONFIGURE.ansible(tmp_path / "wheels-0123")
+
+
+def test_whatever_the_roles_read_of_the_suite_goes_with_them():
+    """A birth has no inventory."""
+    text = "".join(
+        path.read_text()
+        for role in ("python", "django", "gunicorn", "nginx")
+        for path in (ROOT / "roles" / role).rglob("*")
+        if path.suffix in (".yml", ".j2")
+    )
+    taken = (ROOT / "playbooks" / "tasks" / "bundle.yml").read_text()
+    assert {name for name in re.findall(r"\bsuite_\w+", text) if name not in taken} == set()

@@ -35,3 +35,7 @@ systemd-run --quiet --unit echo-application python3 /usr/local/bin/echo-applicat
 mkdir -p /srv/assets
 echo 'body {}' >/srv/assets/style.css
 cp /srv/assets/style.css /srv/assets/style.5d41402abc4b.css
+# Of the release before: only there is older.css, and both have style.css.
+mkdir -p /srv/older
+echo 'older {}' >/srv/older/older.css
+cp /srv/older/older.css /srv/older/style.css

@@ -76,6 +76,10 @@ def test_static_files(machine):
         assert json.loads(answer.body)["path"] == "/assets/style.css"
         return
     assert (answer.status, answer.body, answer.headers["cache-control"]) == (200, "body {}\n", "max-age=60")
+    # Of the second folder, what the first does not have.
+    assert machine.get("/assets/older.css", Host=HOST).body == "older {}\n"
+    assert machine.get("/assets/none.css", Host=HOST).status == 404
+    assert machine.get("/assets/../../etc/passwd", Host=HOST).status in (400, 404)
     assert machine.get("/assets/style.5d41402abc4b.css", Host=HOST).headers["cache-control"] == f"max-age={365 * 86400}"
 
 

@@ -67,6 +67,13 @@ def test_the_pointer_moves_once(shelf, point, info):
     assert {tag["Key"]: tag["Value"] for tag in tags} == TAGS
 
 
+def test_the_pointer_alone_is_read_without_the_store(shelf, point, capsys):
+    shelf("a")
+    point("a")
+    found = run_module(capsys, "release_info", parameter=PARAMETER, details=False, **WHERE)
+    assert found["current"] == "a" and "releases" not in found
+
+
 def test_nothing_points_to_what_is_not_there(shelf, point, info):
     assert point("ghost")["failed"] is True
     assert info()["current"] == ""

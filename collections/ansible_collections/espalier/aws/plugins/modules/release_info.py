@@ -34,6 +34,11 @@ options:
       - How many records of the log are read, the newest.
     type: int
     default: 100
+  details:
+    description:
+      - Read the store, too. Without, only the pointer is read, and RV(current) is all that is returned.
+    type: bool
+    default: true
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -100,6 +105,8 @@ def aged(manifest):
 
 
 def look_up(clients, params):
+    if not params["details"]:
+        return {"current": read_pointer(clients["ssm"], params["parameter"])}
     store = Store(clients["s3"], params["bucket"], params["prefix"])
     releases = [aged(manifest) for manifest in store.releases()]
     log = store.log(params["log_limit"])
@@ -115,6 +122,7 @@ def main():
             "prefix": {"type": "str", "required": True},
             "parameter": {"type": "str", "required": True},
             "log_limit": {"type": "int", "default": 100},
+            "details": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )

@@ -43,7 +43,9 @@ class Build:
             venv.parent.mkdir(exist_ok=True)
             self.python([self.manifest["python"], "-m", "venv", venv])
             installed = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-input", "--no-index", "--no-deps", *self.wheels]
-            self.python(installed, env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_CONFIG_FILE": os.devnull, "HOME": "/root"})
+            self.python(
+                installed, env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1"}
+            )
             (venv / "complete").touch()
         (self.release / "venv").symlink_to(venv)
         # Installed: nobody reads them any more.

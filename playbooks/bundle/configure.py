@@ -46,7 +46,8 @@ def main():
     environment = {
         **os.environ,
         "ESPALIER_BUNDLE": str(BUNDLE),
-        "HOME": "/root",
+        # cloud-init has none.
+        "HOME": os.path.expanduser("~root"),
         "LC_ALL": "C.UTF-8",
         "ANSIBLE_ROLES_PATH": str(BUNDLE / "roles"),
         "ANSIBLE_LOCALHOST_WARNING": "false",

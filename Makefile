@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Tags that `make lab` leaves out, for example SKIP=app.
 export SKIP ?=
 
-.PHONY: help setup lab lab-down lab-status lab-logs test lint unit molecule e2e rehearse bench docs lock
+.PHONY: help setup lab lab-down lab-status lab-logs test lint unit molecule e2e rehearse bench docs ee lock
 
 help:  ## List the commands
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -53,6 +53,13 @@ bench:  ## Measure, and write docs/performance.md
 
 docs:  ## Write what is generated: inputs in the roles' READMEs, docs/reference.md
 	@bin/setup && python bin/docs.py
+
+# What `make ee` builds on and what it calls the result. Empty: a Debian 13 made here, localhost/espalier-ee:latest.
+BASE ?=
+TAG ?=
+
+ee:  ## Execution environment: the container image for AWX and CI jobs (BASE=docker.io/library/debian:trixie-slim TAG=you/espalier-ee:1)
+	@bin/setup ee && python -m lab.execution_environment $(if $(BASE),--base $(BASE)) $(if $(TAG),--tag $(TAG))
 
 COMPILE = --universal --generate-hashes --no-emit-index-url --no-header --quiet
 

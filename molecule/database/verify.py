@@ -24,7 +24,7 @@ def test_defaults(defaults):
 
 def test_changed(changed):
     expected = {
-        "EngineVersion": "16.6",
+        "EngineVersion": "16.4",
         "DBInstanceClass": "db.m5.large",
         "AllocatedStorage": 200,
         "StorageType": "gp3",

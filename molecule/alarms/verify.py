@@ -15,7 +15,7 @@ CHECKS = (
     monitoring.check_email_subscription,
     monitoring.check_log_group,
 )
-LOG_GROUPS = {"defaults": ("/aws/ec2/django-app", 30), "changed": ("/shop/application", 365), "silent": ("/silent/application", 30)}
+LOG_GROUPS = {"defaults": ("/aws/ec2/django-app", 30), "altered": ("/shop/application", 365), "silent": ("/silent/application", 30)}
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -23,13 +23,13 @@ def test_defaults(defaults, check):
     check(defaults)
 
 
-def test_changed(changed):
-    found = {alarm["MetricName"]: alarm for alarm in monitoring.alarms(changed)}
+def test_altered(altered):
+    found = {alarm["MetricName"]: alarm for alarm in monitoring.alarms(altered)}
     cpu, unhealthy = found["CPUUtilization"], found["UnHealthyHostCount"]
-    assert cpu["AlarmName"].startswith("changed-django-shop")
+    assert cpu["AlarmName"].startswith("altered-django-shop")
     assert (cpu["Threshold"], cpu["Period"], cpu["EvaluationPeriods"]) == (60, 60, 5)
     assert (unhealthy["Threshold"], unhealthy["Period"], unhealthy["EvaluationPeriods"]) == (0, 120, 2)
-    monitoring.check_scaling_events_are_told(changed)
+    monitoring.check_scaling_events_are_told(altered)
 
 
 def test_what_missing_data_means(defaults):
@@ -42,8 +42,8 @@ def test_its_end_is_told_too(account):
         assert alarm["OKActions"] == alarm["AlarmActions"] == [monitoring.topic_arn(account)]
 
 
-def test_each_environment_tells_its_own_people(defaults, changed):
-    for account in (defaults, changed):
+def test_each_environment_tells_its_own_people(defaults, altered):
+    for account in (defaults, altered):
         answer = account.client("sns").list_subscriptions_by_topic(TopicArn=monitoring.topic_arn(account))
         assert only(answer["Subscriptions"], "subscription")["Endpoint"] == f"{account.environment}@example.com"
 

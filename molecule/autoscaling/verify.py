@@ -23,7 +23,7 @@ def test_defaults(defaults, check):
 
 def test_sizes_and_health_checks(account):
     group = account.auto_scaling_group()
-    expected = (2, 3, 6, 600, 60) if account.environment == "changed" else (1, 2, 3, 300, 300)
+    expected = (2, 3, 6, 600, 60) if account.environment == "altered" else (1, 2, 3, 300, 300)
     keys = ("MinSize", "DesiredCapacity", "MaxSize", "HealthCheckGracePeriod", "DefaultCooldown")
     assert tuple(group[key] for key in keys) == expected
     assert group["HealthCheckType"] == "ELB"
@@ -33,7 +33,7 @@ def test_sizes_and_health_checks(account):
 
 def test_nothing_is_replaced_before_the_first_deploy(account):
     suspended = {entry["ProcessName"] for entry in account.auto_scaling_group()["SuspendedProcesses"]}
-    assert suspended == (set() if account.environment == "changed" else {"HealthCheck", "ReplaceUnhealthy"})
+    assert suspended == (set() if account.environment == "altered" else {"HealthCheck", "ReplaceUnhealthy"})
 
 
 def test_metadata_needs_a_token_and_stays_on_the_machine(account):
@@ -44,39 +44,39 @@ def test_metadata_needs_a_token_and_stays_on_the_machine(account):
 
 def test_volume(account):
     mapping = only(compute.launch_template_data(account)["BlockDeviceMappings"], "volume")
-    changed = account.environment == "changed"
-    expected = ("/dev/xvda", 20, "gp2", False) if changed else ("/dev/sda1", 8, "gp3", True)
+    altered = account.environment == "altered"
+    expected = ("/dev/xvda", 20, "gp2", False) if altered else ("/dev/sda1", 8, "gp3", True)
     volume = mapping["Ebs"]
     assert (mapping["DeviceName"], volume["VolumeSize"], volume["VolumeType"], volume["Encrypted"]) == expected
     assert volume["DeleteOnTermination"] is True
 
 
-def test_changed_template(changed):
-    data = compute.launch_template_data(changed)
+def test_altered_template(altered):
+    data = compute.launch_template_data(altered)
     assert (data["ImageId"], data["InstanceType"]) == ("ami-0a1b2c3d4e5f60004", "t3.small")
     assert base64.b64decode(data["UserData"]).decode() == "#!/bin/sh\nexit 0\n"
 
 
-def test_changed_target_tracking(changed):
-    policy = only(changed.client("autoscaling").describe_policies(AutoScalingGroupName="changed-shop")["ScalingPolicies"], "policy")
-    assert (policy["PolicyName"], policy["EstimatedInstanceWarmup"]) == ("changed-shop-cpu", 120)
+def test_altered_target_tracking(altered):
+    policy = only(altered.client("autoscaling").describe_policies(AutoScalingGroupName="altered-shop")["ScalingPolicies"], "policy")
+    assert (policy["PolicyName"], policy["EstimatedInstanceWarmup"]) == ("altered-shop-cpu", 120)
     assert policy["TargetTrackingConfiguration"]["TargetValue"] == 50
 
 
 def test_machines_run_in_both_zones_without_public_addresses(account):
     found = machines(account)
-    assert len(found) == (3 if account.environment == "changed" else 2)
+    assert len(found) == (3 if account.environment == "altered" else 2)
     assert {machine["SubnetId"] for machine in found} == {subnet["SubnetId"] for subnet in account.subnets("private")}
     assert not [machine for machine in found if machine.get("PublicIpAddress")]
     assert {group["GroupId"] for machine in found for group in machine["SecurityGroups"]} == {account.security_group("app")["GroupId"]}
 
 
 def test_machines_are_found_by_their_tags(account):
-    name = "changed-shop-web" if account.environment == "changed" else "defaults-django-app"
+    name = "altered-shop-web" if account.environment == "altered" else "defaults-django-app"
     for machine in machines(account):
         tags = tags_of(machine)
         assert (tags["Name"], tags["Role"], tags["ManagedBy"]) == (name, "app", "espalier")
-        assert tags.get("Team") == ("shop" if account.environment == "changed" else None)
+        assert tags.get("Team") == ("shop" if account.environment == "altered" else None)
 
 
 def test_gone(account):

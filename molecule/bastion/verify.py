@@ -16,11 +16,11 @@ def test_defaults(defaults):
     compute.check_bastion(defaults)
 
 
-def test_image(defaults, changed):
+def test_image(defaults, altered):
     image = only(defaults.client("ec2").describe_images(ImageIds=[bastion(defaults)["ImageId"]])["Images"], "image")
     assert image["OwnerId"] == "099720109477" and "ubuntu-jammy-22.04" in image["Name"]
-    assert bastion(changed)["ImageId"] == "ami-0a1b2c3d4e5f60004"
-    assert bastion(changed)["InstanceType"] == "t3.micro"
+    assert bastion(altered)["ImageId"] == "ami-0a1b2c3d4e5f60004"
+    assert bastion(altered)["InstanceType"] == "t3.micro"
 
 
 def test_where_it_stands(account):
@@ -41,18 +41,18 @@ def test_volume(account):
         Filters=[{"Name": "attachment.instance-id", "Values": [bastion(account)["InstanceId"]]}]
     )
     volume = only(volumes["Volumes"], "volume")
-    assert (volume["Size"], volume["Encrypted"]) == ((20, False) if account.environment == "changed" else (8, True))
+    assert (volume["Size"], volume["Encrypted"]) == ((20, False) if account.environment == "altered" else (8, True))
 
 
-def test_first_boot(changed):
-    answer = changed.client("ec2").describe_instance_attribute(InstanceId=bastion(changed)["InstanceId"], Attribute="userData")
+def test_first_boot(altered):
+    answer = altered.client("ec2").describe_instance_attribute(InstanceId=bastion(altered)["InstanceId"], Attribute="userData")
     assert base64.b64decode(answer["UserData"]["Value"]).decode() == "#!/bin/sh\nexit 0\n"
 
 
 def test_names_and_tags(account):
     tags = tags_of(bastion(account))
-    assert tags["Name"] == ("changed-shop-bastion" if account.environment == "changed" else "defaults-django-bastion")
-    assert tags.get("Team") == ("shop" if account.environment == "changed" else None)
+    assert tags["Name"] == ("altered-shop-bastion" if account.environment == "altered" else "defaults-django-bastion")
+    assert tags.get("Team") == ("shop" if account.environment == "altered" else None)
 
 
 def test_gone(account):

@@ -8,8 +8,8 @@ from botocore.exceptions import ClientError
 from tests.acceptance.data import check_database, check_database_is_in_its_subnets
 from tests.acceptance.system import only, tags_of
 
-IDENTIFIER = {"defaults": "defaults-django-postgres", "changed": "changed-django-shop"}
-PARAMETER = {"defaults": "/DjangoApp/rds_endpoint", "changed": "/Shop/database"}
+IDENTIFIER = {"defaults": "defaults-django-postgres", "altered": "altered-django-shop"}
+PARAMETER = {"defaults": "/DjangoApp/rds_endpoint", "altered": "/Shop/database"}
 
 
 def database(account) -> dict:
@@ -22,7 +22,7 @@ def test_defaults(defaults):
     check_database_is_in_its_subnets(defaults)
 
 
-def test_changed(changed):
+def test_altered(altered):
     expected = {
         "EngineVersion": "16.4",
         "DBInstanceClass": "db.m5.large",
@@ -36,7 +36,7 @@ def test_changed(changed):
         "AutoMinorVersionUpgrade": False,
         "DBName": "shop",
     }
-    found = database(changed)
+    found = database(altered)
     assert {key: found.get(key) for key in expected} == expected
     assert found["Endpoint"]["Port"] == 6543
 
@@ -49,7 +49,7 @@ def test_it_is_reached_from_the_vpc_only(account):
 
 def test_snapshots_carry_the_tags(account):
     assert database(account)["CopyTagsToSnapshot"] is True
-    assert tags_of(database(account)).get("Team") == ("shop" if account.environment == "changed" else None)
+    assert tags_of(database(account)).get("Team") == ("shop" if account.environment == "altered" else None)
 
 
 def test_instances_are_told_its_address(account):

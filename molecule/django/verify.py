@@ -24,7 +24,7 @@ EXPECTED = {
     "defaults": Expected(
         "django-app", "django-app", "/srv/django-app", "/var/lib/django-app", "localhost", "/health", "/ready", "/static/"
     ),
-    "changed": Expected("shop", "web", "/srv/shops/one", "/var/lib/shops/one", "www.example.com", "/alive", "/able", "/assets/"),
+    "altered": Expected("shop", "web", "/srv/shops/one", "/var/lib/shops/one", "www.example.com", "/alive", "/able", "/assets/"),
 }
 
 
@@ -74,12 +74,12 @@ def test_it_answers(served, expected):
 
 def test_cookies_are_for_https_where_visitors_use_it(served, expected):
     cookie = served.get("/", port=8000, Host=expected.host).headers.get("set-cookie", "")
-    assert ("Secure" in cookie) == (served.variables == "changed")
+    assert ("Secure" in cookie) == (served.variables == "altered")
 
 
 def test_the_version_is_part_of_the_release_s_name(machine, release, expected):
     assert release.startswith(f"{expected.home}/releases/")
-    if machine.variables == "changed":
+    if machine.variables == "altered":
         assert release.rpartition("/")[2].startswith("2.1-")
 
 
@@ -119,7 +119,7 @@ def test_static_files_are_collected(machine, release):
 def test_settings_and_environment(machine, release):
     zone, debug = setting(machine, release, "settings.TIME_ZONE, settings.DEBUG").strip("()").split(", ")
     assert debug == "False"
-    if machine.variables == "changed":
+    if machine.variables == "altered":
         assert zone == "'Europe/Berlin'"
         assert setting(machine, release, "__import__('os').environ['GREETING']") == 'say "$100" \\o/'
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import time
 
-WORKERS = {"defaults": 3, "changed": 2}
+WORKERS = {"defaults": 3, "altered": 2}
 
 
 def ask(machine, path: str = "/") -> dict | None:
     """The application's answer; None when there is none."""
     where = (
-        ["--unix-socket", "/run/probe.sock", f"http://probe{path}"] if machine.variables == "changed" else [f"http://127.0.0.1:8000{path}"]
+        ["--unix-socket", "/run/probe.sock", f"http://probe{path}"] if machine.variables == "altered" else [f"http://127.0.0.1:8000{path}"]
     )
     done = machine.run("curl", "--silent", "--fail", "--max-time", "20", *where)
     return json.loads(done.stdout) if done.returncode == 0 else None
@@ -34,7 +34,7 @@ def test_workers(machine):
 
 def test_threads(machine):
     words = machine.output("cat", f"/proc/{main_process(machine)}/cmdline").split("\0")
-    assert words[words.index("--threads") + 1] == ("3" if machine.variables == "changed" else "1")
+    assert words[words.index("--threads") + 1] == ("3" if machine.variables == "altered" else "1")
 
 
 def test_nobody_outside_reaches_it(machine):
@@ -42,7 +42,7 @@ def test_nobody_outside_reaches_it(machine):
 
 
 def test_the_socket_is_the_web_server_s(machine):
-    if machine.variables == "changed":
+    if machine.variables == "altered":
         assert machine.mode("/run/probe.sock") == "root www-data 660"
     else:
         assert "127.0.0.1:8000" in machine.output("ss", "--listening", "--tcp", "--numeric")
@@ -52,24 +52,24 @@ def test_it_has_no_rights(machine):
     answer = ask(machine)
     assert answer["user"] == int(machine.output("id", "--user", "probe"))
     assert int(answer["capabilities"], 16) == 0
-    assert answer["writes"] == (["/var/lib/probe/data"] if machine.variables == "changed" else []), "the service can change its own code"
+    assert answer["writes"] == (["/var/lib/probe/data"] if machine.variables == "altered" else []), "the service can change its own code"
 
 
 def test_environment(machine):
     expected = {"GREETING": 'say "100 %"', "FROM_A_FILE": "yes", "HOME": "/var/lib/probe"}
     found = ask(machine)["environment"]
-    assert found == expected if machine.variables == "changed" else found["GREETING"] is found["FROM_A_FILE"] is None
+    assert found == expected if machine.variables == "altered" else found["GREETING"] is found["FROM_A_FILE"] is None
 
 
 def test_what_it_wants_is_started_before(machine):
     state = machine.run("systemctl", "is-active", "probe-ready.service").stdout.strip()
-    assert state == ("active" if machine.variables == "changed" else "inactive")
+    assert state == ("active" if machine.variables == "altered" else "inactive")
 
 
 def test_access_log(machine):
     ask(machine, "/logged")
     lines = machine.output("journalctl", "--quiet", "--no-pager", "--unit", "gunicorn.service")
-    assert ("GET /logged" in lines) == (machine.variables == "changed")
+    assert ("GET /logged" in lines) == (machine.variables == "altered")
 
 
 def test_it_comes_back_after_a_crash(machine):

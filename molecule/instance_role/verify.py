@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from tests.acceptance import compute
 from tests.acceptance.system import only, tags_of
 
-NAME = {"defaults": "defaults-django-instance-role", "changed": "shop-role"}
+NAME = {"defaults": "defaults-django-instance-role", "altered": "shop-role"}
 CHECKS = (compute.check_instance_role_trust, compute.check_instance_role_is_least, compute.check_instance_role_rights)
 
 
@@ -36,8 +36,8 @@ def test_rights_of_the_defaults_name_what_they_are_for(defaults):
     assert found["PutOwnMetrics"]["Condition"] == {"StringEquals": {"cloudwatch:namespace": "django-app"}}
 
 
-def test_rights(changed):
-    found = statements(changed)
+def test_rights(altered):
+    found = statements(altered)
     assert set(found) == {
         "ListOwnFolders",
         "ReadOwnFolders",
@@ -52,7 +52,7 @@ def test_rights(changed):
 
 
 def test_other_parameters_are_denied(account):
-    parameter = "/Shop/database" if account.environment == "changed" else "/DjangoApp/rds_endpoint"
+    parameter = "/Shop/database" if account.environment == "altered" else "/DjangoApp/rds_endpoint"
     denial = statements(account)["DenyOtherParameters"]
     assert denial["Effect"] == "Deny"
     assert denial["NotResource"] == [
@@ -63,7 +63,7 @@ def test_other_parameters_are_denied(account):
 
 def test_managed_policies(account):
     attached = account.client("iam").list_attached_role_policies(RoleName=NAME[account.environment])["AttachedPolicies"]
-    more = {"CloudWatchAgentServerPolicy"} if account.environment == "changed" else set()
+    more = {"CloudWatchAgentServerPolicy"} if account.environment == "altered" else set()
     assert {policy["PolicyName"] for policy in attached} == {"AmazonSSMManagedInstanceCore"} | more
 
 

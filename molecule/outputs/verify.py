@@ -30,15 +30,15 @@ def test_an_empty_account(defaults):
     assert found["instances"] == []
 
 
-def test_a_built_account(changed):
-    found = outputs("changed")
+def test_a_built_account(altered):
+    found = outputs("altered")
     expected = {
         "environment": "shop",
         "app_url": "https://www.example.com",
         "aws_endpoint_url": "http://127.0.0.1:9",
-        "load_balancer": changed.load_balancer()["DNSName"],
-        "autoscaling_group": "changed-django-asg",
-        "vpc_id": changed.vpc_id(),
+        "load_balancer": altered.load_balancer()["DNSName"],
+        "autoscaling_group": "altered-django-asg",
+        "vpc_id": altered.vpc_id(),
         "database_endpoint": None,
     }
     assert {name: found[name] for name in expected} == expected

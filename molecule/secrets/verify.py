@@ -8,7 +8,7 @@ from datetime import datetime
 from tests.acceptance.data import check_secrets
 from tests.acceptance.system import tags_of
 
-NAMES = {"defaults": ("django-db-credentials", "django-secret-key"), "changed": ("shop-db", "shop-key")}
+NAMES = {"defaults": ("django-db-credentials", "django-secret-key"), "altered": ("shop-db", "shop-key")}
 
 
 def test_defaults(defaults):
@@ -17,15 +17,15 @@ def test_defaults(defaults):
 
 def test_lengths_and_user(account):
     credentials = json.loads(account.secret(NAMES[account.environment][0]))
-    length = 64 if account.environment == "changed" else 50
-    assert credentials["username"] == ("shop" if account.environment == "changed" else "postgres")
+    length = 64 if account.environment == "altered" else 50
+    assert credentials["username"] == ("shop" if account.environment == "altered" else "postgres")
     found = len(credentials["password"]), len(account.secret(NAMES[account.environment][1]))
     assert found == (length, length)
 
 
-def test_no_two_values_are_the_same(defaults, changed):
-    values = [defaults.secret(NAMES["defaults"][1]), changed.secret(NAMES["changed"][1])]
-    values += [json.loads(account.secret(NAMES[account.environment][0]))["password"] for account in (defaults, changed)]
+def test_no_two_values_are_the_same(defaults, altered):
+    values = [defaults.secret(NAMES["defaults"][1]), altered.secret(NAMES["altered"][1])]
+    values += [json.loads(account.secret(NAMES[account.environment][0]))["password"] for account in (defaults, altered)]
     different = len(set(values))
     assert different == 4
 
@@ -40,7 +40,7 @@ def test_tags_and_description(account):
     for name in NAMES[account.environment]:
         found = account.client("secretsmanager").describe_secret(SecretId=name)
         assert found["Description"] and tags_of(found)["Environment"] == account.environment
-        assert tags_of(found).get("Team") == ("shop" if account.environment == "changed" else None)
+        assert tags_of(found).get("Team") == ("shop" if account.environment == "altered" else None)
 
 
 def test_gone(account):
@@ -48,4 +48,4 @@ def test_gone(account):
     for name in NAMES[account.environment]:
         deleted = account.client("secretsmanager").describe_secret(SecretId=name)["DeletedDate"]
         days = round((deleted - datetime.now(deleted.tzinfo)).total_seconds() / 86400)
-        assert days == (7 if account.environment == "changed" else 30)
+        assert days == (7 if account.environment == "altered" else 30)

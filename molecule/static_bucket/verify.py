@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from tests.acceptance.data import check_bucket_is_private, check_static_bucket
 
-NAME = {"defaults": "defaults-django-static-123456789012", "changed": "shop-static"}
+NAME = {"defaults": "defaults-django-static-123456789012", "altered": "shop-static"}
 
 
 def test_private_and_encrypted(account):
@@ -32,19 +32,19 @@ def test_defaults_keep_one_version_and_everything(defaults):
         s3.get_bucket_lifecycle_configuration(Bucket=NAME["defaults"])
 
 
-def test_versions_and_expiry(changed):
-    s3 = changed.client("s3")
-    assert s3.get_bucket_versioning(Bucket=NAME["changed"])["Status"] == "Enabled"
-    rules = {rule["ID"]: rule for rule in s3.get_bucket_lifecycle_configuration(Bucket=NAME["changed"])["Rules"]}
+def test_versions_and_expiry(altered):
+    s3 = altered.client("s3")
+    assert s3.get_bucket_versioning(Bucket=NAME["altered"])["Status"] == "Enabled"
+    rules = {rule["ID"]: rule for rule in s3.get_bucket_lifecycle_configuration(Bucket=NAME["altered"])["Rules"]}
     assert rules["older-versions"]["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30
     assert rules["logs"]["Expiration"]["Days"] == 14
     assert {rule["Status"] for rule in rules.values()} == {"Enabled"}
 
 
-def test_unencrypted_transport_is_refused(changed):
-    statements = json.loads(changed.client("s3").get_bucket_policy(Bucket=NAME["changed"])["Policy"])["Statement"]
+def test_unencrypted_transport_is_refused(altered):
+    statements = json.loads(altered.client("s3").get_bucket_policy(Bucket=NAME["altered"])["Policy"])["Statement"]
     refusal = [s for s in statements if s["Effect"] == "Deny" and s["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}]
-    arn = f"arn:aws:s3:::{NAME['changed']}"
+    arn = f"arn:aws:s3:::{NAME['altered']}"
     assert [(s["Principal"], s["Action"], s["Resource"]) for s in refusal] == [("*", "s3:*", [arn, f"{arn}/*"])]
 
 

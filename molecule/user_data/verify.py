@@ -26,5 +26,5 @@ def test_it_opens_nothing(machine):
 
 
 def test_the_agent_s_version(machine):
-    version = "3.3.1.0" if machine.variables == "changed" else "3.3.987.0"
+    version = "3.3.1.0" if machine.variables == "altered" else "3.3.987.0"
     assert f"/{version}" in machine.output("cat", script(machine))

@@ -28,19 +28,19 @@ def test_defaults(defaults, check):
     check(defaults)
 
 
-def test_changed_ranges_and_zones(changed):
-    assert only(changed.described("describe_vpcs", "Vpcs"), "VPC")["CidrBlock"] == "172.20.0.0/20"
+def test_altered_ranges_and_zones(altered):
+    assert only(altered.described("describe_vpcs", "Vpcs"), "VPC")["CidrBlock"] == "172.20.0.0/20"
     for tier, blocks in SUBNETS.items():
-        found = [(subnet["AvailabilityZone"], subnet["CidrBlock"]) for subnet in changed.subnets(tier)]
+        found = [(subnet["AvailabilityZone"], subnet["CidrBlock"]) for subnet in altered.subnets(tier)]
         assert found == list(zip(ZONES, blocks, strict=True)), tier
 
 
-def test_one_gateway_serves_all_zones(changed):
-    gateway = only(network.nat_gateways(changed), "NAT gateway")
-    assert gateway["SubnetId"] == changed.subnets("public")[0]["SubnetId"]
-    assert {network.default_route(changed, subnet) for subnet in changed.subnets("private")} == {gateway["NatGatewayId"]}
-    assert {network.default_route(changed, subnet) for subnet in changed.subnets("database")} == {None}
-    assert len(changed.described("describe_addresses", "Addresses")) == 1
+def test_one_gateway_serves_all_zones(altered):
+    gateway = only(network.nat_gateways(altered), "NAT gateway")
+    assert gateway["SubnetId"] == altered.subnets("public")[0]["SubnetId"]
+    assert {network.default_route(altered, subnet) for subnet in altered.subnets("private")} == {gateway["NatGatewayId"]}
+    assert {network.default_route(altered, subnet) for subnet in altered.subnets("database")} == {None}
+    assert len(altered.described("describe_addresses", "Addresses")) == 1
 
 
 def test_no_machine_gets_a_public_address_by_itself(account):
@@ -48,12 +48,12 @@ def test_no_machine_gets_a_public_address_by_itself(account):
 
 
 def test_names_and_tags(account):
-    prefix = "shop" if account.environment == "changed" else account.prefix
+    prefix = "shop" if account.environment == "altered" else account.prefix
     for operation, key in KINDS.items():
         for found in account.described(operation, key) + network.nat_gateways(account):
             tags = tags_of(found)
             assert tags["Name"].startswith(f"{prefix}-") and tags["ManagedBy"] == "espalier", f"{key}: {tags}"
-            assert tags.get("Team") == ("shop" if account.environment == "changed" else None)
+            assert tags.get("Team") == ("shop" if account.environment == "altered" else None)
 
 
 def test_gone(account):

@@ -14,21 +14,21 @@ def test_defaults(defaults):
     network.check_vpc_endpoints(defaults)
 
 
-def test_changed(changed):
-    assert sorted(found["ServiceName"] for found in endpoints(changed)) == [
+def test_altered(altered):
+    assert sorted(found["ServiceName"] for found in endpoints(altered)) == [
         f"com.amazonaws.us-east-1.{name}" for name in ("logs", "ssm", "ssmmessages")
     ]
-    for found in endpoints(changed):
-        assert found["SubnetIds"] == [changed.subnets("private")[0]["SubnetId"]]
-        assert [group["GroupId"] for group in found["Groups"]] == [changed.security_group("endpoints")["GroupId"]]
+    for found in endpoints(altered):
+        assert found["SubnetIds"] == [altered.subnets("private")[0]["SubnetId"]]
+        assert [group["GroupId"] for group in found["Groups"]] == [altered.security_group("endpoints")["GroupId"]]
         assert found["PrivateDnsEnabled"] is True, "clients would go on leaving the VPC"
 
 
 def test_names_and_tags(account):
-    prefix = "shop" if account.environment == "changed" else account.prefix
+    prefix = "shop" if account.environment == "altered" else account.prefix
     for found in endpoints(account):
         assert tags_of(found)["Name"] == f"{prefix}-{found['ServiceName'].rpartition('.')[2]}"
-        assert tags_of(found).get("Team") == ("shop" if account.environment == "changed" else None)
+        assert tags_of(found).get("Team") == ("shop" if account.environment == "altered" else None)
 
 
 def test_gone(account):

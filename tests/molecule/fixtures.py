@@ -26,7 +26,7 @@ def inventory() -> dict:
 
 @dataclass
 class Machine:
-    """A machine of a scenario. `variables` names its set: "defaults" or "changed"; `alone` when it has configured itself."""
+    """A machine of a scenario. `variables` names its set: "defaults" or "altered"; `alone` when it has configured itself."""
 
     name: str
     variables: str
@@ -102,6 +102,6 @@ def defaults() -> System:
 
 
 @pytest.fixture
-def changed() -> System:
-    """The environment that was made with most variables changed."""
-    return account_of("changed")
+def altered() -> System:
+    """The environment that was made with most variables altered."""
+    return account_of("altered")

@@ -69,7 +69,7 @@ MUTATIONS = [
     Mutation(
         "wrong health check path", "load_balancer", "tasks/main.yml",
         'health_check_path: "{{ load_balancer_health_path }}"', "health_check_path: /",
-        "test_changed_health_check",
+        "test_altered_health_check",
     ),
     Mutation(
         "missing deregistration delay", "load_balancer", "tasks/main.yml",

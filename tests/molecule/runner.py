@@ -37,7 +37,11 @@ def molecule(command: str, scenario: str, root: Path, log: Path) -> Outcome:
     The scenario's state is in a folder beside the log, so that clones do not share it.
     """
     started = time.monotonic()
-    environment = {**os.environ, "MOLECULE_EPHEMERAL_DIRECTORY": str(log.parent / scenario), "NO_COLOR": "1"}
+    folder = log.parent / scenario
+    if command == "test":
+        # Of a run that was killed: molecule would believe that all is there.
+        (folder / "state.yml").unlink(missing_ok=True)
+    environment = {**os.environ, "MOLECULE_EPHEMERAL_DIRECTORY": str(folder), "NO_COLOR": "1"}
     arguments = ["molecule", command, "--scenario-name", scenario, "--no-report", "--no-command-borders"]
     with log.open("wb") as output:
         done = subprocess.run(

@@ -47,7 +47,10 @@ class Build:
         self.run(self.manifest["python"], "-m", "venv", self.release / "venv")
 
     def packages(self):
-        self.pip("install", "--quiet", *self.manifest["install"], *self.manifest["packages"])
+        self.pip("install", "--quiet", *self.manifest["install"])
+        # Apart: beside requirements with hashes, pip takes nothing without one.
+        if self.manifest["packages"]:
+            self.pip("install", "--quiet", *self.manifest["packages"])
         listed = json.loads(self.pip("list", "--format", "json", capture_output=True, text=True).stdout)
         installed = {package["name"].lower() for package in listed}
         missing = [] if "gunicorn" in installed else ["gunicorn"]

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from tests.acceptance.data import check_database, check_database_is_in_its_subnets
 from tests.acceptance.system import only, tags_of
 
-IDENTIFIER = {"defaults": "defaults-django-postgres", "altered": "altered-django-shop"}
+IDENTIFIER = {"defaults": "defaults-django-postgres", "altered": "altered-django-postgres"}
 PARAMETER = {"defaults": "/DjangoApp/rds_endpoint", "altered": "/Shop/database"}
 
 

@@ -31,17 +31,17 @@ class Outcome:
         return "\n".join(self.output.partition(AFTER_FAILURE)[0].splitlines()[-lines:])
 
 
-def molecule(command: str, scenario: str, root: Path, log: Path) -> Outcome:
-    """Run one command of molecule (`test`, `converge`, `verify`, `destroy`) in the tree at `root`; its words also go to `log`.
+def molecule(command: str, scenario: str, root: Path, folder: Path) -> Outcome:
+    """Run one command of molecule (`test`, `converge`, `verify`, `destroy`) in the tree at `root`.
 
-    The scenario's state is in a folder beside the log, so that clones do not share it.
+    Its words go to `folder`/<command>.log, the scenario's state to `folder`/state: clones and runs do not share it.
     """
-    started = time.monotonic()
-    folder = log.parent / scenario
+    started, log, state = time.monotonic(), folder / f"{command}.log", folder / "state"
+    state.mkdir(parents=True, exist_ok=True)
     if command == "test":
         # Of a run that was killed: molecule would believe that all is there.
-        (folder / "state.yml").unlink(missing_ok=True)
-    environment = {**os.environ, "MOLECULE_EPHEMERAL_DIRECTORY": str(folder), "NO_COLOR": "1"}
+        (state / "state.yml").unlink(missing_ok=True)
+    environment = {**os.environ, "MOLECULE_EPHEMERAL_DIRECTORY": str(state), "NO_COLOR": "1"}
     arguments = ["molecule", command, "--scenario-name", scenario, "--no-report", "--no-command-borders"]
     with log.open("wb") as output:
         done = subprocess.run(

@@ -18,8 +18,7 @@ FOLDER = ROOT / ".test" / "molecule"
 def scenarios(request) -> Iterator[dict[str, Future]]:
     """The scenarios of this run, all started."""
     names = [item.callspec.params["role"] for item in request.session.items if item.function is test_scenario]
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    jobs = {name: functools.partial(molecule, "test", name, ROOT, FOLDER / f"{name}.log") for name in names}
+    jobs = {name: functools.partial(molecule, "test", name, ROOT, FOLDER / name) for name in names}
     with side_by_side(jobs, request.config.pluginmanager.get_plugin("terminalreporter").write_line) as futures:
         yield futures
 
@@ -34,4 +33,4 @@ def test_scenario(role, scenarios, pytestconfig):
     # Uncaptured, so that whatever ends meanwhile can be said.
     with pytestconfig.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
         outcome = scenarios[role].result()
-    assert outcome.returncode == 0, f"whole log: .test/molecule/{role}.log\n{outcome.tail()}"
+    assert outcome.returncode == 0, f"whole log: .test/molecule/{role}/test.log\n{outcome.tail()}"

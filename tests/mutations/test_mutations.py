@@ -94,9 +94,8 @@ MUTATIONS = [
 ]  # fmt: skip
 
 
-def copy_of_the_tree(mutation: Mutation) -> Path:
+def copy_of_the_tree(mutation: Mutation, copy: Path) -> None:
     """A tree in which only this is different."""
-    copy = FOLDER / mutation.name.replace(" ", "-")
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(ROOT, copy, symlinks=True, ignore=LEFT_OUT)
     (copy / ".venv").symlink_to(ROOT / ".venv")
@@ -106,26 +105,25 @@ def copy_of_the_tree(mutation: Mutation) -> Path:
     text = file.read_text("utf-8")
     assert text.count(mutation.old) == 1, f"{mutation.file} of {mutation.role} no longer holds: {mutation.old}"
     file.write_text(text.replace(mutation.old, mutation.new), "utf-8")
-    return copy
 
 
 def verify_broken(mutation: Mutation) -> Outcome:
     """Apply the broken role and verify it; the outcome is the verification's."""
-    copy = copy_of_the_tree(mutation)
-    log = FOLDER / f"{copy.name}.log"
+    folder = FOLDER / mutation.name.replace(" ", "-")
+    copy = folder / "tree"
+    copy_of_the_tree(mutation, copy)
     try:
-        converged = molecule("converge", mutation.role, copy, log)
+        converged = molecule("converge", mutation.role, copy, folder)
         assert converged.returncode == 0, f"the broken role cannot even be applied:\n{converged.tail()}"
-        return molecule("verify", mutation.role, copy, log)
+        return molecule("verify", mutation.role, copy, folder)
     finally:
-        molecule("destroy", mutation.role, copy, FOLDER / f"{copy.name}-destroy.log")
+        molecule("destroy", mutation.role, copy, folder)
         shutil.rmtree(copy, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def verifications(request) -> Iterator[dict[str, Future]]:
     chosen = [item.callspec.params["mutation"] for item in request.session.items if item.function is test_mutation_is_caught]
-    FOLDER.mkdir(parents=True, exist_ok=True)
     jobs = {mutation.name: functools.partial(verify_broken, mutation) for mutation in chosen}
     with side_by_side(jobs, request.config.pluginmanager.get_plugin("terminalreporter").write_line) as futures:
         yield futures

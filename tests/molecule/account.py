@@ -21,7 +21,7 @@ from pathlib import Path
 from lab.processes import Process, stop
 from tests.tree import ROOT
 
-START_SECONDS = 60
+START_SECONDS = 180
 # Of a run that was killed before it could close its account.
 LIFE_SECONDS = 1800
 STEP_SECONDS = 0.2

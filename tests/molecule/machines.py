@@ -22,7 +22,7 @@ from lab.settings import SETTINGS
 from tests.tree import ROOT, VENV_BIN
 
 REQUIREMENTS = ROOT / "molecule" / "shared" / "ansible-on-a-machine.txt"
-BOOT_SECONDS = 60
+BOOT_SECONDS = 180
 
 
 def ansible_on_a_machine() -> Path:

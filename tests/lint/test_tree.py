@@ -35,7 +35,9 @@ def test_every_collection_in_use_is_pinned():
     assert not missing, f"not in collections/requirements.yml: {missing}"
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-bootstrap.txt", "requirements-ee.txt"])
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-bootstrap.txt", "molecule/shared/ansible-on-a-machine.txt", "requirements-ee.txt"]
+)
 def test_python_requirements_are_pinned_with_hashes_and_name_no_index(name):
     lines = (ROOT / name).read_text("utf-8").replace("\\\n", " ").splitlines()
     entries = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]

@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Tags that `make lab` leaves out, for example SKIP=app.
 export SKIP ?=
 
-.PHONY: help setup lab lab-down lab-status lab-logs test lint unit molecule e2e rehearse bench docs lock
+.PHONY: help setup lab lab-down lab-status lab-logs test lint unit molecule mutations e2e rehearse bench docs ee lock
 
 help:  ## List the commands
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,17 +42,27 @@ ROLE ?=
 molecule:  ## Every role alone, from create to destroy (ROLE=nginx for one)
 	@bin/setup lab && python -m pytest $(if $(ROLE),$(ROLE:%="tests/molecule/test_scenarios.py::test_scenario[%]"),tests/molecule)
 
+mutations:  ## The test of the tests: roles broken on purpose, each seen by its scenario
+	@bin/setup lab && python -m pytest tests/mutations
+
 e2e:  ## The whole system in the lab: build, check, rerun, repair, destroy
 	@bin/setup lab && python -m pytest tests/e2e
 
-rehearse:  ## The long tests: faults and drills
-	@bin/setup lab && python -m pytest tests/rehearse
+rehearse:  ## The long tests: mutations, faults and drills
+	@bin/setup lab && python -m pytest tests/mutations $(wildcard tests/rehearse)
 
 bench:  ## Measure, and write docs/performance.md
 	@bin/setup lab && python tests/bench/bench.py
 
 docs:  ## Write what is generated: inputs in the roles' READMEs, docs/reference.md
 	@bin/setup && python bin/docs.py
+
+# What `make ee` builds on and what it calls the result. Empty: a Debian 13 made here, localhost/espalier-ee:latest.
+BASE ?=
+TAG ?=
+
+ee:  ## Execution environment: the container image for AWX and CI jobs (BASE=docker.io/library/debian:trixie-slim TAG=you/espalier-ee:1)
+	@bin/setup ee && python -m lab.execution_environment $(if $(BASE),--base $(BASE)) $(if $(TAG),--tag $(TAG))
 
 COMPILE = --universal --generate-hashes --no-emit-index-url --no-header --quiet
 

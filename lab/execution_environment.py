@@ -49,7 +49,7 @@ def build(base: str = "", tag: str = TAG, settings: Settings = SETTINGS) -> str:
     print(f"  execution environment: building on {base} ...", flush=True)
     log = settings.state / "log" / "execution-environment.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="espalier-ee-") as folder:
+    with tempfile.TemporaryDirectory(dir=settings.state / "ee") as folder:
         context = Path(folder) / "context"
         context.mkdir()
         # They would change with each run of a test, and the layers with them.

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from lab import machine
+from lab.image_cache import drop_older
 from lab.podman import podman
 from lab.settings import SETTINGS, Settings
 
@@ -67,6 +68,7 @@ def build(settings: Settings = SETTINGS) -> str:
         print(f"  base image: building with mmdebstrap ({len(PACKAGES)} packages and what they need) ...", flush=True)
         bootstrap(archive)
         print(f"  base image: built in {time.monotonic() - started:.0f} s, {archive.stat().st_size >> 20} MiB", flush=True)
+        drop_older(archive, image)
     loading = time.monotonic()
     podman("import", "--change", 'CMD ["/sbin/init"]', "--change", "STOPSIGNAL SIGRTMIN+3", str(archive), image, timeout=300)
     print(f"  base image: loaded into podman in {time.monotonic() - loading:.0f} s", flush=True)

@@ -29,7 +29,7 @@ PIP_OPTIONS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout
 
 @functools.cache
 def apt_sources(suite: str = BOOKWORM) -> str:
-    """The machine's own Debian mirrors, for another release if need be, when it runs bookworm; Debian's public ones otherwise. As one sources.list."""
+    """A sources.list for the release `suite`: the machine's own Debian mirrors when it runs bookworm, Debian's public ones otherwise."""
     default = DEFAULT_SOURCES.format(suite=suite)
     if f"VERSION_CODENAME={BOOKWORM}" not in Path("/etc/os-release").read_text():
         return default

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import machine
+from lab.image_cache import drop_older
 from lab.podman import podman
 from lab.settings import SETTINGS, Settings
 
@@ -48,6 +49,7 @@ class ServiceImage:
             print(f"  {self.name} image: building with mmdebstrap ({', '.join(self.packages)} and what they need) ...", flush=True)
             self._bootstrap(archive, settings)
             print(f"  {self.name} image: built in {time.monotonic() - started:.0f} s, {archive.stat().st_size >> 20} MiB", flush=True)
+            drop_older(archive, image)
         loading = time.monotonic()
         podman("import", str(archive), image, timeout=300)
         print(f"  {self.name} image: loaded into podman in {time.monotonic() - loading:.0f} s", flush=True)

@@ -87,6 +87,12 @@ def check_creation(kwargs: dict[str, Any]) -> None:
     if kwargs.get("manage_master_user_password"):
         raise InvalidParameterCombination("The lab's RDS manages no master user password.")
     check_password(kwargs.get("master_user_password"))
+    if kwargs.get("storage_type") == "gp3":
+        # The baseline that comes with a size, for PostgreSQL:
+        # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Storage.html#gp3-storage
+        large = int(kwargs["allocated_storage"]) >= 400
+        kwargs["iops"] = kwargs.get("iops") or (12000 if large else 3000)
+        kwargs["storage_throughput"] = kwargs.get("storage_throughput") or (500 if large else 125)
 
 
 def create_db_instance(original: Callable, self: RDSBackend, db_kwargs: dict[str, Any]) -> DBInstance:

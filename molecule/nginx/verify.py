@@ -7,7 +7,7 @@ import json
 HOST = "www.example.com"
 EXPECTED = {
     "defaults": {"listener": "tcp", "health": "/health", "ready": "/ready"},
-    "changed": {"listener": "unix", "health": "/alive", "ready": "/able"},
+    "altered": {"listener": "unix", "health": "/alive", "ready": "/able"},
 }
 
 
@@ -31,7 +31,7 @@ def test_only_trusted_networks_say_for_whom_they_ask(machine):
     answer = machine.get("/", Host=HOST, X_Forwarded_For="203.0.113.7", X_Forwarded_Proto="https")
     headers = json.loads(answer.body)["headers"]
     seen = headers["x-forwarded-for"], headers["x-forwarded-proto"]
-    if machine.variables == "changed":
+    if machine.variables == "altered":
         assert seen == ("203.0.113.7", "https")
         assert answer.headers["strict-transport-security"] == "max-age=3600"
     else:
@@ -48,12 +48,12 @@ def test_the_health_check_comes_by_address(machine):
 
 def test_the_database_is_nobody_else_s_business(machine):
     path = EXPECTED[machine.variables]["ready"]
-    assert machine.get(path).status == (200 if machine.variables == "changed" else 403)
+    assert machine.get(path).status == (200 if machine.variables == "altered" else 403)
     assert machine.run("curl", "-fsS", f"http://127.0.0.1{path}").returncode == 0
 
 
 def test_names_that_nobody_gave_are_refused(machine):
-    assert machine.get("/", Host="scanner.example.net").status == (421 if machine.variables == "changed" else 200)
+    assert machine.get("/", Host="scanner.example.net").status == (421 if machine.variables == "altered" else 200)
     assert machine.get("/", Host="any.example.org").status == 200
 
 
@@ -84,14 +84,14 @@ def test_static_files(machine):
 
 
 def test_the_largest_body(machine):
-    limit = (1 if machine.variables == "changed" else 10) << 20
+    limit = (1 if machine.variables == "altered" else 10) << 20
     assert machine.get("/", method="POST", body=b"x" * limit, Host=HOST).status == 200
     assert machine.get("/", method="POST", body=b"x" * (limit + 1), Host=HOST).status == 413
 
 
 def test_the_application_s_time_is_limited(machine):
     """It takes 2 seconds: longer than the 1 of one set, shorter than the 60 of the other."""
-    assert machine.get("/slow", Host=HOST).status == (504 if machine.variables == "changed" else 200)
+    assert machine.get("/slow", Host=HOST).status == (504 if machine.variables == "altered" else 200)
 
 
 def test_gone(machine):

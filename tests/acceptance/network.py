@@ -32,9 +32,14 @@ def check_subnets(system: System) -> None:
         assert found == [(zone, block, system.vpc_id()) for zone, block in zip(ZONES, blocks, strict=True)], tier
 
 
+def nat_gateways(system: System) -> list[dict]:
+    """Of the VPC, since moto does not filter them by tag."""
+    filters = [{"Name": "vpc-id", "Values": [system.vpc_id()]}, {"Name": "state", "Values": ["available"]}]
+    return system.client("ec2").describe_nat_gateways(Filters=filters)["NatGateways"]
+
+
 def check_nat_gateways(system: System) -> None:
-    alive = {"Name": "state", "Values": ["available"]}
-    gateways = system.client("ec2").describe_nat_gateways(Filters=[*system.filters, alive])["NatGateways"]
+    gateways = nat_gateways(system)
     assert sorted(gateway["SubnetId"] for gateway in gateways) == sorted(subnet["SubnetId"] for subnet in system.subnets("public"))
     addresses = {address["AllocationId"] for gateway in gateways for address in gateway["NatGatewayAddresses"]}
     owned = system.described("describe_addresses", "Addresses")
@@ -43,11 +48,7 @@ def check_nat_gateways(system: System) -> None:
 
 def check_routes(system: System) -> None:
     gateway = only(system.described("describe_internet_gateways", "InternetGateways"), "internet gateway")["InternetGatewayId"]
-    alive = {"Name": "state", "Values": ["available"]}
-    nat_of_subnet = {
-        entry["SubnetId"]: entry["NatGatewayId"]
-        for entry in system.client("ec2").describe_nat_gateways(Filters=[*system.filters, alive])["NatGateways"]
-    }
+    nat_of_subnet = {entry["SubnetId"]: entry["NatGatewayId"] for entry in nat_gateways(system)}
     nat_of_zone = {subnet["AvailabilityZone"]: nat_of_subnet[subnet["SubnetId"]] for subnet in system.subnets("public")}
     for subnet in system.subnets("public"):
         assert default_route(system, subnet) == gateway, subnet["CidrBlock"]

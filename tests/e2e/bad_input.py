@@ -53,7 +53,13 @@ BAD_INPUTS = [
     BadInput(
         "real inventory with a stray endpoint",
         ("-i", "inventories/staging"),
-        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
-        {**NO_CREDENTIALS, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
+        ("AWS_ENDPOINT_URL (http://127.0.0.1:9)", "unset AWS_ENDPOINT_URL"),
+        # With credentials, so that the inventory itself would ask.
+        {
+            **NO_CREDENTIALS,
+            "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "not-a-key",
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        },
     ),
 ]

@@ -6,9 +6,11 @@ import time
 
 import pytest
 
+from lab import execution_environment as image
 from tests.acceptance.secrets import secret_values
 from tests.acceptance.system import System
 from tests.e2e.diagnosis import diagnosis, write
+from tests.e2e.execution_environment import ExecutionEnvironment
 from tests.e2e.recorder import Recorder
 from tests.tree import ROOT
 
@@ -34,6 +36,18 @@ def recorder(request) -> Recorder:
 
     say(f"output of every command: {folder.relative_to(ROOT)}/")
     return Recorder(folder, say)
+
+
+@pytest.fixture(scope="session")
+def execution_environment(tmp_path_factory) -> ExecutionEnvironment:
+    """The image as the tree makes it now, with a checked out project."""
+    try:
+        image.BASE.build()
+    except RuntimeError as error:
+        pytest.skip(f"no execution environment: this machine cannot make its base image. {str(error).splitlines()[-1]}")
+    environment = ExecutionEnvironment(image.build(), tmp_path_factory.mktemp("runner"))
+    environment.check_out()
+    return environment
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,20 +63,51 @@ class Recorder:
 
     def run(self, name: str, *command: str, seconds: float = 900, environment: dict[str, str] | None = None, stdin: str = "") -> Outcome:
         """Run to the end. A command that outlives `seconds` is killed with its children, and that is an AssertionError."""
+        process, log, began = self._start(name, command, environment)
+        try:
+            process.communicate(stdin.encode(), timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise AssertionError(f"{name}: no end after {seconds} s\n{tail_of(log)}") from None
+        return self._finish(name, process, log, began)
+
+    def interrupt(self, name: str, *command: str, at: str, seconds: float = 600, orphan_seconds: float = 180) -> Outcome:
+        """Kill a command as soon as it prints `at`: it alone, with SIGKILL, as the kernel does when memory is short.
+
+        An AssertionError when it ends before, or when what it had started is still there after `orphan_seconds`.
+        """
+        mark = f"ESPALIER_TEST_RUN={uuid.uuid4()}"
+        process, log, began = self._start(name, command, dict([mark.split("=")]))
+        try:
+            while at not in log.read_text("utf-8", "replace"):
+                assert process.poll() is None, f"{name}: it ended before {at!r}\n{tail_of(log)}"
+                assert time.monotonic() - began < seconds, f"{name}: no {at!r} after {seconds} s\n{tail_of(log)}"
+                time.sleep(0.05)
+        finally:
+            process.kill()
+            process.wait()
+        outcome = self._finish(name, process, log, began)
+        orphans = await_end_of(mark, orphan_seconds)
+        assert not orphans, f"{name}: {orphan_seconds} s after its end there are still {orphans}"
+        return outcome
+
+    def _start(self, name: str, command: tuple[str, ...], environment: dict[str, str] | None) -> tuple[subprocess.Popen, Path, float]:
         self.count += 1
         log = self.folder / f"{self.count:02d}-{re.sub(r'[^a-z0-9]+', '-', name.lower())}.log"
-        variables = {**clean_environment(), **(environment or {})}
-        began = time.monotonic()
         with log.open("wb") as file:
             process = subprocess.Popen(
-                command, cwd=ROOT, env=variables, stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+                command,
+                cwd=ROOT,
+                env={**clean_environment(), **(environment or {})},
+                stdin=subprocess.PIPE,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
-            try:
-                process.communicate(stdin.encode(), timeout=seconds)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                raise AssertionError(f"{name}: no end after {seconds} s\n{tail_of(log)}") from None
+        return process, log, time.monotonic()
+
+    def _finish(self, name: str, process: subprocess.Popen, log: Path, began: float) -> Outcome:
         outcome = Outcome(process.returncode, log.read_text("utf-8", "replace"), time.monotonic() - began, log)
         self.say(f"{outcome.seconds:6.1f} s  {name}")
         return outcome
@@ -96,6 +129,28 @@ def clean_environment() -> dict[str, str]:
         "NO_COLOR": "1",
         "ANSIBLE_NOCOLOR": "1",
     }
+
+
+def await_end_of(mark: str, seconds: float) -> list[str]:
+    """Wait until no process has `mark` (name=value) in its environment. Those that still do are killed and returned."""
+    deadline = time.monotonic() + seconds
+    while (found := marked(mark)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return [f"{pid}: {line}" for pid, line in found.items()]
+
+
+def marked(mark: str) -> dict[int, str]:
+    """Command lines by process id. Ansible's workers have sessions of their own, so a process group would not hold them all."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        # It may end while it is looked at.
+        with contextlib.suppress(OSError):
+            if mark.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    return found
 
 
 def tail_of(log: Path, lines: int = 60) -> str:

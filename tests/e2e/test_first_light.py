@@ -6,24 +6,22 @@ Each test is one step and stands on the ones before it. What a step prints is ke
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import time
 
 import pytest
 
 from lab.parts import PARTS
 from lab.podman import podman
 from lab.settings import SETTINGS
-from lab.supervisor import read_pid
 from tests.acceptance import app, edge, secrets
 from tests.acceptance.checks import EVERYTHING
 from tests.acceptance.secrets import secret_values
 from tests.e2e.api_log import ApiLog
 from tests.e2e.bad_input import BAD_INPUTS, BadInput
+from tests.e2e.execution_environment import lab_variables
 from tests.e2e.leftovers import leftovers
 from tests.e2e.search import places_with_a_secret
+from tests.e2e.steps import await_page, await_replacement, kill_one, kill_part, nothing_changed, succeeded
 from tests.tree import ROOT, load_yaml
 
 TAGS = ["network", "data", "edge", "compute", "app"]
@@ -38,33 +36,6 @@ STRANGE_SHELL = {
     "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
     "AWS_CONFIG_FILE": "/nonexistent",
 }
-
-
-def succeeded(outcome):
-    assert outcome.returncode == 0, f"exit code {outcome.returncode}, all of it in {outcome.log}\n{outcome.tail()}"
-    return outcome
-
-
-def nothing_changed(outcome) -> None:
-    """changed=0 on every host, of which there are some."""
-    succeeded(outcome)
-    assert outcome.recap, f"no recap in {outcome.log}"
-    assert outcome.total("changed") == 0, "\n".join(outcome.changed_tasks())
-
-
-def await_page(system, seconds: float = 90) -> None:
-    """Until both targets are healthy and the page answers."""
-    deadline = time.monotonic() + seconds
-    last: object = None
-    while time.monotonic() < deadline:
-        try:
-            last = sorted(system.target_states().values()), system.get("/").status
-            if last == (["healthy", "healthy"], 200):
-                return
-        except (OSError, AssertionError) as error:
-            last = error
-        time.sleep(1)
-    raise AssertionError(f"no healthy page after {seconds} s: {last!r}")
 
 
 # ---- nothing, and what would be
@@ -144,6 +115,14 @@ def test_tag_alone_changes_nothing(recorder, tag):
     assert (SETTINGS.state / "outputs.json").read_text("utf-8") == before
 
 
+def test_job_in_the_execution_environment_changes_nothing(recorder, execution_environment):
+    """As AWX runs it: an inventory update, then site.yml on what that one wrote."""
+    log = ApiLog.start()
+    succeeded(execution_environment.update_inventory(recorder, "inventories/lab"))
+    nothing_changed(execution_environment.run(recorder, "site.yml", variables=lab_variables()))
+    assert log.writes() == []
+
+
 # ---- repair
 
 
@@ -157,6 +136,9 @@ def test_second_up_changes_nothing(recorder, system):
 def test_up_repairs_what_was_killed(recorder, system):
     """Every part but the API, whose memory is the account, and one container of each kind."""
     text = app.write_row(system)
+    group = {"AutoScalingGroupName": system.auto_scaling_group()["AutoScalingGroupName"]}
+    # Else it is a race between the boot of the killed instance and the group, which would rather have a new one.
+    system.client("autoscaling").suspend_processes(**group, ScalingProcesses=["HealthCheck", "ReplaceUnhealthy"])
     for part in PARTS:
         if part != "api":
             kill_part(part)
@@ -168,18 +150,8 @@ def test_up_repairs_what_was_killed(recorder, system):
     kill_one("instance")
     succeeded(recorder.lab("up", seconds=120))
     await_page(system)
+    system.client("autoscaling").resume_processes(**group, ScalingProcesses=["HealthCheck", "ReplaceUnhealthy"])
     assert text in system.get("/").body, "a row of before is gone"
-
-
-def kill_part(part: str) -> None:
-    process = read_pid(SETTINGS, part)
-    assert process and process.alive(), f"the part {part} does not run"
-    os.kill(process.pid, signal.SIGKILL)
-
-
-def kill_one(kind: str) -> None:
-    name = podman("ps", "--filter", f"label=espalier.lab={kind}", "--format", "{{.Names}}").stdout.decode().split()[0]
-    podman("kill", "--signal", "KILL", name)
 
 
 def test_unhealthy_instance_is_replaced(recorder, system):
@@ -200,21 +172,6 @@ def test_terminated_instance_is_replaced(recorder, system):
     succeeded(recorder.playbook("site.yml --tags app, after a termination", "site.yml", "--tags", "app"))
     await_page(system)
     nothing_changed(recorder.playbook("site.yml --tags compute, after a replacement", "site.yml", "--tags", "compute"))
-
-
-def await_replacement(system, gone: str, seconds: float = 180) -> None:
-    """Until `gone` is no more, two instances run, and both can be reached through Session Manager."""
-    deadline = time.monotonic() + seconds
-    running: list[str] = []
-    while time.monotonic() < deadline:
-        running = [machine["InstanceId"] for machine in system.instances("app")]
-        information = system.client("ssm").describe_instance_information()["InstanceInformationList"]
-        online = {entry["InstanceId"] for entry in information if entry["PingStatus"] == "Online"}
-        container = podman("container", "exists", f"espalier-instance-{gone}", check=False).returncode == 0
-        if gone not in running and not container and len(running) == 2 and set(running) <= online:
-            return
-        time.sleep(1)
-    raise AssertionError(f"{gone} was not replaced within {seconds} s: {running}")
 
 
 # ---- bad input

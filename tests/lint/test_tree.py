@@ -35,7 +35,9 @@ def test_every_collection_in_use_is_pinned():
     assert not missing, f"not in collections/requirements.yml: {missing}"
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-bootstrap.txt", "requirements-ee.txt"])
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-bootstrap.txt", "playbooks/bundle/requirements.txt", "requirements-ee.txt"]
+)
 def test_python_requirements_are_pinned_with_hashes_and_name_no_index(name):
     lines = (ROOT / name).read_text("utf-8").replace("\\\n", " ").splitlines()
     entries = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
@@ -43,6 +45,21 @@ def test_python_requirements_are_pinned_with_hashes_and_name_no_index(name):
     unpinned = [line.split()[0] for line in entries if not re.match(r"[\w.\[\],-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line)]
     assert not unpinned, f"without version or hash: {unpinned}"
     assert not re.search(r"://", "\n".join(entries)), f"{name} holds an address"
+
+
+def pins(name: str) -> dict[str, str]:
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / name).read_text("utf-8"), re.MULTILINE))
+
+
+def test_execution_environment_has_the_versions_of_the_virtual_environment():
+    image, all_of_them = pins("requirements-ee.txt"), pins("requirements.txt")
+    assert image and image == {name: all_of_them.get(name) for name in image}
+
+
+def test_execution_environment_has_the_pinned_collections():
+    files = load_yaml(ROOT / "execution-environment.yml")["additional_build_files"]
+    folders = {entry["src"].partition("ansible_collections/")[2] for entry in files} - {""}
+    assert folders == {name.replace(".", "/") for name in (*PINS, "espalier.aws")}
 
 
 PUBLIC_HOSTS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import json
 import os
 import socket
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 from lab.podman import podman
-from tests.acceptance.system import Answer
+from tests.acceptance.system import Answer, System
 from tests.tree import ROOT
 
 
@@ -25,7 +26,7 @@ def inventory() -> dict:
 
 @dataclass
 class Machine:
-    """A machine of a scenario. `variables` names its set: "defaults" or "changed"; `alone` when it has configured itself."""
+    """A machine of a scenario. `variables` names its set: "defaults" or "altered"; `alone` when it has configured itself."""
 
     name: str
     variables: str
@@ -73,14 +74,34 @@ class Machine:
             return client.connect_ex((self.address, port)) == 0
 
 
+def machines() -> list[Machine]:
+    prefix = f"molecule-{os.environ['MOLECULE_SCENARIO_NAME']}"
+    project = hashlib.sha1(str(ROOT).encode(), usedforsecurity=False).hexdigest()[:6]
+    hosts = inventory()["machines"]["hosts"]
+    return [Machine(f"{prefix}-{host}-{project}{suffix}", host, bool(suffix)) for host in hosts for suffix in ("", "-alone")]
+
+
+def account_of(environment: str) -> System:
+    server = json.loads((Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "account.json").read_text())
+    return System(environment=environment, endpoint_url=f"http://127.0.0.1:{server['port']}")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    groups = inventory()
+    """`machine`: each machine of the scenario. `account`: each of its environments."""
     if "machine" in metafunc.fixturenames:
-        project = hashlib.sha1(str(ROOT).encode(), usedforsecurity=False).hexdigest()[:6]
-        prefix = f"molecule-{os.environ['MOLECULE_SCENARIO_NAME']}"
-        found = [
-            Machine(f"{prefix}-{host}-{project}{suffix}", host, bool(suffix))
-            for host in groups["machines"]["hosts"]
-            for suffix in ("", "-alone")
-        ]
-        metafunc.parametrize("machine", found, ids=[f"{m.variables}{'-alone' if m.alone else ''}" for m in found])
+        metafunc.parametrize("machine", machines(), ids=lambda machine: f"{machine.variables}{'-alone' if machine.alone else ''}")
+    if "account" in metafunc.fixturenames:
+        accounts = [account_of(host) for host in inventory()["accounts"]["hosts"]]
+        metafunc.parametrize("account", accounts, ids=lambda account: account.environment)
+
+
+@pytest.fixture
+def defaults() -> System:
+    """The environment that was made with a role's defaults."""
+    return account_of("defaults")
+
+
+@pytest.fixture
+def altered() -> System:
+    """The environment that was made with most variables altered."""
+    return account_of("altered")

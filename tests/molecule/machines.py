@@ -22,7 +22,7 @@ from lab.settings import SETTINGS
 from tests.tree import ROOT, VENV_BIN
 
 REQUIREMENTS = ROOT / "playbooks" / "bundle" / "requirements.txt"
-BOOT_SECONDS = 60
+BOOT_SECONDS = 180
 
 
 def ansible_on_a_machine() -> Path:
@@ -44,10 +44,9 @@ def ansible_on_a_machine() -> Path:
 def boot(folder: str, *names: str) -> None:
     """Start the machines from nothing and wait until their systemd is up."""
     settings = dataclasses.replace(SETTINGS, state=Path(folder) / "state")
-    shared = [("--volume", f"{path}:{path}:ro") for path in (ROOT, folder, ansible_on_a_machine())]
-    variables = {**machine.variables(settings), "PYTHONPATH": str(ansible_on_a_machine()), "PYTHONDONTWRITEBYTECODE": "1"}
+    shared = [("--volume", f"{path}:{path}:ro") for path in (ROOT, folder)] + [("--volume", f"{ansible_on_a_machine()}:/opt/ansible:ro")]
     arguments = [word for option in shared for word in option]
-    for name, value in variables.items():
+    for name, value in machine.variables(settings).items():
         arguments += ["--env", f"{name}={value}"]
     # cloud-init has nothing to do.
     arguments += ["--volume", "/dev/null:/etc/cloud/cloud-init.disabled:ro"]

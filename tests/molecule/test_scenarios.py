@@ -2,55 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+import functools
+from collections.abc import Iterator
+from concurrent.futures import Future
 
 import pytest
 
+from tests.molecule.runner import molecule, side_by_side
 from tests.tree import ROLES, ROOT
 
-# Ansible and apt wait much: two at once keep two cores busy.
-JOBS = int(os.environ.get("MOLECULE_JOBS", "2"))
-LIMIT_SECONDS = 900
-TAIL_LINES = 120
-
-
-def run(name: str, folder: Path) -> tuple[int, Path, float]:
-    """One scenario from syntax to destroy: exit code, log, seconds."""
-    started, log = time.monotonic(), folder / f"{name}.log"
-    environment = {**os.environ, "MOLECULE_EPHEMERAL_DIRECTORY": str(folder / name), "NO_COLOR": "1"}
-    command = ["molecule", "test", "--scenario-name", name, "--no-report", "--no-command-borders"]
-    with log.open("wb") as output:
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, timeout=LIMIT_SECONDS, check=False
-        )
-    return done.returncode, log, time.monotonic() - started
+FOLDER = ROOT / ".test" / "molecule"
 
 
 @pytest.fixture(scope="session")
-def scenarios(request) -> dict[str, Future]:
-    """The scenarios of this run, started at once, a few side by side; each says when it is done."""
+def scenarios(request) -> Iterator[dict[str, Future]]:
+    """The scenarios of this run, all started."""
     names = [item.callspec.params["role"] for item in request.session.items if item.function is test_scenario]
-    folder = ROOT / ".test" / "molecule"
-    folder.mkdir(parents=True, exist_ok=True)
-    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
-    started = time.monotonic()
-
-    def say(name: str, future: Future) -> None:
-        if not future.cancelled() and not future.exception():
-            code, log, seconds = future.result()
-            terminal.write_line(f"  {name}: {'passed' if code == 0 else 'FAILED'} in {seconds:.0f} s, {log.relative_to(ROOT)}")
-
-    pool = ThreadPoolExecutor(JOBS)
-    futures = {name: pool.submit(run, name, folder) for name in names}
-    for name, future in futures.items():
-        future.add_done_callback(lambda done, name=name: say(name, done))
-    yield futures
-    pool.shutdown(cancel_futures=True)
-    terminal.write_line(f"  {len(names)} scenarios in {time.monotonic() - started:.0f} s, {JOBS} at once")
+    jobs = {name: functools.partial(molecule, "test", name, ROOT, FOLDER / name) for name in names}
+    with side_by_side(jobs, request.config.pluginmanager.get_plugin("terminalreporter").write_line) as futures:
+        yield futures
 
 
 def test_every_role_has_a_scenario():
@@ -60,10 +30,7 @@ def test_every_role_has_a_scenario():
 
 @pytest.mark.parametrize("role", ROLES)
 def test_scenario(role, scenarios, pytestconfig):
-    # Uncaptured, so that whatever finishes meanwhile can say so.
+    # Uncaptured, so that whatever ends meanwhile can be said.
     with pytestconfig.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
-        code, log, _ = scenarios[role].result()
-    lines = log.read_text("utf-8", errors="replace").splitlines()
-    # molecule destroys what it has made also after a failure: what went wrong stands before.
-    end = next((number for number, line in enumerate(lines) if "An error occurred during the test sequence" in line), len(lines))
-    assert code == 0, f"molecule answered {code}; whole log: {log.relative_to(ROOT)}\n" + "\n".join(lines[max(0, end - TAIL_LINES) : end])
+        outcome = scenarios[role].result()
+    assert outcome.returncode == 0, f"whole log: .test/molecule/{role}/test.log\n{outcome.tail()}"

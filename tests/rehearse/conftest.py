@@ -1,13 +1,27 @@
-"""What every rehearsal stands on: a lab with the whole system in it, built where it is not there yet."""
+"""The rehearsals are kept as the end-to-end sequence is: same recorder, same stop after a failed build step, same diagnosis."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.acceptance.system import System
-from tests.e2e.conftest import recorder
+from tests.e2e.conftest import (
+    _stop_after_a_failed_build_step,
+    known_secrets,
+    pytest_configure,
+    pytest_runtest_makereport,
+    recorder,
+    system,
+)
 
-__all__ = ["recorder"]
+__all__ = [
+    "_stop_after_a_failed_build_step",
+    "known_secrets",
+    "pytest_configure",
+    "pytest_runtest_makereport",
+    "recorder",
+    "system",
+]
 
 
 @pytest.fixture(scope="session")

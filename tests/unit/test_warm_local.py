@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.espalier.aws.plugins.connection.warm_local import environment_of
-from ansible_collections.espalier.aws.plugins.plugin_utils import zygote
+from ansible_collections.espalier.aws.plugins.plugin_utils import this_run, zygote
 
 PYTHON = "/usr/bin/python3"
 
@@ -106,3 +107,24 @@ def test_it_ends_with_the_run_that_it_belongs_to(tmp_path: Path) -> None:
     warm.parent.send_signal(signal.SIGKILL)
     warm.parent.wait()
     assert warm.process.wait(timeout=20) == 0
+
+
+def test_a_worker_that_outlives_its_run_still_names_it() -> None:
+    """What it starts then must end at once, not with the process that adopts orphans."""
+    here, there = multiprocessing.Pipe(duplex=False)
+
+    def run() -> None:
+        def worker(parent: int) -> None:
+            while os.getppid() == parent:
+                time.sleep(0.01)
+            there.send((this_run.process_id(), os.getppid()))
+
+        multiprocessing.get_context("fork").Process(target=worker, args=(os.getpid(),)).start()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    process.join(20)
+    assert here.poll(20), "the worker says nothing"
+    named, adopted = here.recv()
+    assert named == process.pid != adopted

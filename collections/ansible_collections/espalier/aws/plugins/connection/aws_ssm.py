@@ -149,7 +149,6 @@ import fcntl
 import getpass
 import hashlib
 import json
-import os
 import shlex
 import socket
 import subprocess
@@ -160,7 +159,7 @@ from pathlib import Path
 from ansible import constants as C
 from ansible.errors import AnsibleConnectionFailure, AnsibleFileNotFound
 from ansible_collections.amazon.aws.plugins.connection.aws_ssm import Connection as StockConnection
-from ansible_collections.espalier.aws.plugins.plugin_utils import session_holder
+from ansible_collections.espalier.aws.plugins.plugin_utils import session_holder, this_run
 from ansible_collections.espalier.aws.plugins.plugin_utils.aws_profile import shell_profile_hidden
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -341,7 +340,7 @@ class Connection(StockConnection):
         log = path.with_suffix(".log")
         with log.open("wb") as errors, shell_profile_hidden(bool(credentials)):
             process = subprocess.Popen(
-                [sys.executable, session_holder.__file__, str(path), str(os.getppid())],
+                [sys.executable, session_holder.__file__, str(path), str(this_run.process_id())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -35,7 +35,7 @@ from pathlib import Path
 from ansible import constants as C
 from ansible.plugins.connection.local import Connection as LocalConnection
 from ansible.utils.display import Display
-from ansible_collections.espalier.aws.plugins.plugin_utils import zygote
+from ansible_collections.espalier.aws.plugins.plugin_utils import this_run, zygote
 
 display = Display()
 
@@ -93,20 +93,20 @@ class Connection(LocalConnection):
             with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
                 return self._connect_to(path)
             path.unlink(missing_ok=True)
-            subprocess.Popen(
-                [sys.executable, zygote.__file__, str(path), str(os.getppid())],
+            child = subprocess.Popen(
+                [sys.executable, zygote.__file__, str(path), str(this_run.process_id())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=(folder / "warm.log").open("wb"),
                 start_new_session=True,
             )
             deadline = time.monotonic() + START_LIMIT_SECONDS
-            while time.monotonic() < deadline:
+            while time.monotonic() < deadline and child.poll() is None:
                 with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
                     return self._connect_to(path)
                 time.sleep(0.02)
         log = (folder / "warm.log").read_text(errors="replace")
-        raise RuntimeError(f"the warm Python did not start within {START_LIMIT_SECONDS:.0f} s: {log}")
+        raise RuntimeError(f"the warm Python has not started (in {START_LIMIT_SECONDS:.0f} s at most): {log}")
 
     @staticmethod
     def _connect_to(path: Path) -> socket.socket:

@@ -11,7 +11,9 @@ description:
   - Lists instances with amazon.aws.aws_ec2's own code and the few options that a suite needs. Hosts are named by their instance id.
   - It says nothing when all is well (amazon.aws.aws_ec2 11 warns in every run of a host variable C(tags), which is not set here),
     and one sentence when the endpoint does not answer.
-  - Without credentials that AWS accepts it warns and lists nothing, so that a playbook's own checks can say what is wrong.
+  - Without credentials that AWS accepts it warns and lists nothing, so that a playbook's own checks can say what is wrong. It does the same
+    where a variable of the shell (C(AWS_ENDPOINT_URL) and its like) or an AWS configuration file sends it elsewhere than to AWS, and
+    O(endpoint_url) is not set in the inventory file.
   - Keys that are given beat the shell's C(AWS_PROFILE), even one that does not exist.
 author:
   - The Espalier authors
@@ -50,17 +52,20 @@ keyed_groups:
     separator: ""
 """
 
+import os
+
 from ansible.errors import AnsibleParserError
 from ansible_collections.amazon.aws.plugins.inventory.aws_ec2 import InventoryModule as StockInventory
 from ansible_collections.amazon.aws.plugins.plugin_utils.inventory import AWSInventoryBase
+from ansible_collections.espalier.aws.plugins.module_utils.endpoints import check_urls
 from ansible_collections.espalier.aws.plugins.plugin_utils.aws_profile import shell_profile_hidden
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ProfileNotFound, TokenRetrievalError
 
 REFUSALS = ("AuthFailure", "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "RequestExpired", "UnrecognizedClientException")
 
 
-class CredentialsRefusedError(Exception):
-    """There are none, or AWS does not accept them."""
+class NotAskedError(Exception):
+    """AWS accepts no credentials that there are, or it is not AWS that would be asked."""
 
 
 class InventoryModule(StockInventory):
@@ -70,14 +75,24 @@ class InventoryModule(StockInventory):
 
     def client(self, *arguments, **options):
         with shell_profile_hidden(bool(self.get_option("access_key") and self.get_option("secret_key"))):
-            return super().client(*arguments, **options)
+            client = super().client(*arguments, **options)
+        self.refuse_stray_endpoint(client)
+        return client
+
+    def refuse_stray_endpoint(self, client):
+        endpoint_url, origin = self.get_option_and_origin("endpoint_url")
+        # Not out of AWS_URL, which the option reads, too.
+        if endpoint_url and origin == "Direct":
+            return
+        for found in check_urls({"ec2": client.meta.endpoint_url}, {"ec2": client.meta.service_model.service_id}, "", os.environ):
+            raise NotAskedError(f"{found['variable']} ({found['value']}): {found['problem']} {found['fix']}")
 
     def parse(self, inventory, loader, path, cache=True):
         # Not the parent's own: it deprecates options that are not here.
         AWSInventoryBase.parse(self, inventory, loader, path, cache=cache)
         try:
             found = self._query(self.get_option("regions"), [self.get_option("filters")], [], True, False)
-        except CredentialsRefusedError as refusal:
+        except NotAskedError as refusal:
             self.warn(f"{path} lists no instance: {refusal}")
             found = {}
         self._populate(found, ["instance-id"])
@@ -97,5 +112,5 @@ class InventoryModule(StockInventory):
             raise AnsibleParserError(f"No answer from {endpoint}. {self.get_option('unreachable_hint')}".strip()) from None
         refused = isinstance(exception, ClientError) and exception.response["Error"]["Code"] in REFUSALS
         if refused or isinstance(exception, (NoCredentialsError, ProfileNotFound, TokenRetrievalError)):
-            raise CredentialsRefusedError(str(exception)) from None
+            raise NotAskedError(str(exception)) from None
         super().fail_aws(message, exception)

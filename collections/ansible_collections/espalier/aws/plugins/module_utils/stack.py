@@ -122,7 +122,8 @@ def route_tables(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def endpoints(found: list[dict[str, Any]]) -> dict[str, str | None]:
     alive = {e["ServiceName"].rsplit(".", 1)[-1]: e["VpcEndpointId"] for e in found if e["State"].lower() not in GONE}
-    return {service: alive.get(service) for service in ENDPOINT_SERVICES}
+    # Those of further services, too: a teardown must find them.
+    return dict.fromkeys(ENDPOINT_SERVICES) | alive
 
 
 def bastion(found: list[dict[str, Any]]) -> dict[str, Any] | None:

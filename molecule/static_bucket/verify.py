@@ -1,0 +1,53 @@
+"""Asked over S3's API: nobody but the account reads it, nothing is stored in the clear, and what nobody needs goes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.acceptance.data import check_bucket_is_private, check_static_bucket
+
+NAME = {"defaults": "defaults-django-static-123456789012", "altered": "shop-static"}
+
+
+def test_private_and_encrypted(account):
+    check_bucket_is_private(account, NAME[account.environment])
+
+
+def test_tags_of_the_defaults(defaults):
+    check_static_bucket(defaults)
+
+
+def test_ownership(account):
+    answer = account.client("s3").get_bucket_ownership_controls(Bucket=NAME[account.environment])
+    assert answer["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+
+
+def test_defaults_keep_one_version_and_everything(defaults):
+    s3 = defaults.client("s3")
+    assert s3.get_bucket_versioning(Bucket=NAME["defaults"]).get("Status") != "Enabled"
+    with pytest.raises(ClientError, match="NoSuchLifecycleConfiguration"):
+        s3.get_bucket_lifecycle_configuration(Bucket=NAME["defaults"])
+
+
+def test_versions_and_expiry(altered):
+    s3 = altered.client("s3")
+    assert s3.get_bucket_versioning(Bucket=NAME["altered"])["Status"] == "Enabled"
+    rules = {rule["ID"]: rule for rule in s3.get_bucket_lifecycle_configuration(Bucket=NAME["altered"])["Rules"]}
+    assert rules["older-versions"]["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30
+    assert rules["logs"]["Expiration"]["Days"] == 14
+    assert {rule["Status"] for rule in rules.values()} == {"Enabled"}
+
+
+def test_unencrypted_transport_is_refused(altered):
+    statements = json.loads(altered.client("s3").get_bucket_policy(Bucket=NAME["altered"])["Policy"])["Statement"]
+    refusal = [s for s in statements if s["Effect"] == "Deny" and s["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}]
+    arn = f"arn:aws:s3:::{NAME['altered']}"
+    assert [(s["Principal"], s["Action"], s["Resource"]) for s in refusal] == [("*", "s3:*", [arn, f"{arn}/*"])]
+
+
+def test_gone(account):
+    names = {bucket["Name"] for bucket in account.client("s3").list_buckets()["Buckets"]}
+    assert NAME[account.environment] not in names

@@ -1,0 +1,30 @@
+"""Run on a machine, as cloud-init would at its first boot, and once more."""
+
+from __future__ import annotations
+
+import os
+
+
+def script(machine) -> str:
+    return f"{os.environ['MOLECULE_EPHEMERAL_DIRECTORY']}/user-data-{machine.variables}"
+
+
+def test_the_machine_can_be_reached_now_and_after_a_boot(machine):
+    assert machine.unit("amazon-ssm-agent.service") == ("inactive", "disabled"), "the scenario did not prepare it"
+    machine.output("sh", script(machine))
+    assert machine.unit("amazon-ssm-agent.service") == ("active", "enabled")
+
+
+def test_a_second_run_does_no_harm(machine):
+    machine.output("sh", script(machine))
+    assert machine.unit("amazon-ssm-agent.service") == ("active", "enabled")
+
+
+def test_it_opens_nothing(machine):
+    listening = machine.output("ss", "--no-header", "--listening", "--tcp", "--numeric").splitlines()
+    assert not [line for line in listening if "127.0.0." not in line], listening
+
+
+def test_the_agent_s_version(machine):
+    version = "3.3.1.0" if machine.variables == "altered" else "3.3.987.0"
+    assert f"/{version}" in machine.output("cat", script(machine))

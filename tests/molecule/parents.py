@@ -1,0 +1,99 @@
+"""What a role stands on, made through boto3 and found by its tags: the parts that other roles make in a real run.
+
+python -m tests.molecule.parents FOLDER ENVIRONMENT PART...
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from tests.acceptance.network import SUBNETS, ZONES
+from tests.acceptance.system import System
+
+
+class Parents:
+    def __init__(self, folder: Path, system: System) -> None:
+        self.folder, self.system = folder, system
+        self.made: dict[str, str] = {}
+
+    def tags(self, **more: str) -> list[dict]:
+        return [
+            {"Key": key, "Value": value} for key, value in {"Project": "django", "Environment": self.system.environment, **more}.items()
+        ]
+
+    def labels(self, kind: str, **more: str) -> list[dict]:
+        return [{"ResourceType": kind, "Tags": self.tags(**more)}]
+
+    def network(self) -> None:
+        ec2 = self.system.client("ec2")
+        vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16", TagSpecifications=self.labels("vpc"))["Vpc"]["VpcId"]
+        gateway = ec2.create_internet_gateway(TagSpecifications=self.labels("internet-gateway"))["InternetGateway"]["InternetGatewayId"]
+        ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+        for tier, blocks in SUBNETS.items():
+            for zone, block in zip(ZONES, blocks, strict=True):
+                ec2.create_subnet(VpcId=vpc, CidrBlock=block, AvailabilityZone=zone, TagSpecifications=self.labels("subnet", Tier=tier))
+
+    def security_groups(self) -> None:
+        for role in ("load_balancer", "app", "database", "bastion", "endpoints"):
+            name = f"{self.system.prefix}-{role}"
+            labels = self.labels("security-group", Role=role)
+            self.system.client("ec2").create_security_group(
+                GroupName=name, Description=role, VpcId=self.system.vpc_id(), TagSpecifications=labels
+            )
+
+    def instance_profile(self) -> None:
+        iam, name = self.system.client("iam"), f"{self.system.prefix}-instance-role"
+        iam.create_instance_profile(InstanceProfileName=name, Tags=self.tags())
+
+    def target_group(self) -> None:
+        self.system.client("elbv2").create_target_group(
+            Name=f"{self.system.prefix}-tg", Protocol="HTTP", Port=80, VpcId=self.system.vpc_id(), Tags=self.tags()
+        )
+
+    def load_balancer(self) -> None:
+        self.system.client("elbv2").create_load_balancer(
+            Name=f"{self.system.prefix}-alb",
+            Subnets=[subnet["SubnetId"] for subnet in self.system.subnets("public")],
+            SecurityGroups=[self.system.security_group("load_balancer")["GroupId"]],
+            Tags=self.tags(),
+        )
+
+    def auto_scaling_group(self) -> None:
+        """Without instances."""
+        name, ec2 = f"{self.system.prefix}-asg", self.system.client("ec2")
+        image = ec2.describe_images(Owners=["099720109477"])["Images"][0]["ImageId"]
+        ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData={"ImageId": image, "InstanceType": "t2.micro"})
+        self.system.client("autoscaling").create_auto_scaling_group(
+            AutoScalingGroupName=name,
+            LaunchTemplate={"LaunchTemplateName": name},
+            MinSize=0,
+            MaxSize=0,
+            VPCZoneIdentifier=self.system.subnets("private")[0]["SubnetId"],
+            Tags=[{**tag, "PropagateAtLaunch": False} for tag in self.tags()],
+        )
+
+    def database_secret(self) -> None:
+        self.system.client("secretsmanager").create_secret(
+            Name=f"{self.system.environment}-credentials",
+            SecretString=json.dumps({"username": "postgres", "password": "only-on-paper"}),
+            Tags=self.tags(),
+        )
+
+    def certificate(self) -> None:
+        acm = self.system.client("acm")
+        self.made["certificate"] = acm.request_certificate(DomainName="www.example.com", Tags=self.tags())["CertificateArn"]
+
+
+def main() -> None:
+    folder, environment, *parts = sys.argv[1:]
+    port = json.loads((Path(folder) / "account.json").read_text())["port"]
+    parents = Parents(Path(folder), System(environment=environment, endpoint_url=f"http://127.0.0.1:{port}"))
+    for part in parts:
+        getattr(parents, part)()
+    (Path(folder) / f"parents-{environment}.json").write_text(json.dumps(parents.made))
+
+
+if __name__ == "__main__":
+    main()

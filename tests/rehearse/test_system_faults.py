@@ -141,40 +141,6 @@ def replaced_and_repaired(recorder, system, gone: str, what: str) -> None:
     nothing_changed(recorder.playbook(f"site.yml, again after {what}", "site.yml"))
 
 
-# ---- runs of Ansible
-
-
-@pytest.mark.parametrize(
-    ("number", "at"),
-    [
-        (1, "TASK [django : Install | Unpack the project"),
-        (2, "TASK [django : Finish | Collect static files"),
-        (3, "TASK [django : Migrate the database]"),
-        (4, "TASK [django : Make the release the current one]"),
-        (5, "TASK [Wait until it finds every instance healthy]"),
-    ],
-)
-def test_killed_deploy_goes_on(recorder, system, row, number, at):
-    """Killed anywhere in the middle, a deploy leaves the page standing, and the same command brings it to its end."""
-    options = ("--tags", "app", "-e", f"app_version=rehearsal-{number}")
-    outcome = recorder.interrupt(f"deploy {number}, killed", *SITE, *options, at=at)
-    assert outcome.returncode == -9, f"it was not killed: {outcome.returncode}"
-    await_page(system)
-    assert row in system.get("/").body
-    succeeded(recorder.playbook(f"deploy {number}, once more", "site.yml", *options))
-    await_page(system)
-    releases = {app.output(system, machine, "readlink", "-f", "/srv/django-app/current").strip() for machine in app.instance_ids(system)}
-    assert len(releases) == 1 and f"rehearsal-{number}" in releases.pop(), "not one release on all instances"
-    nothing_changed(recorder.playbook(f"deploy {number}, again", "site.yml", *options))
-    assert not system.auto_scaling_group()["SuspendedProcesses"], "the group no longer heals itself"
-
-
-def test_the_release_of_before_comes_back(recorder, system):
-    succeeded(recorder.playbook("site.yml --tags app, without a version", "site.yml", "--tags", "app"))
-    await_page(system)
-    nothing_changed(recorder.playbook("site.yml, again", "site.yml"))
-
-
 # ---- the account's end, and a build that is killed again and again
 
 

@@ -52,7 +52,7 @@ rehearse:  ## The long tests: mutations, faults and drills
 	@bin/setup lab && python -m pytest tests/mutations $(wildcard tests/rehearse)
 
 bench:  ## Measure, and write docs/performance.md
-	@bin/setup lab && python tests/bench/bench.py
+	@bin/setup lab && python -m tests.bench.bench && python -m tests.bench.deploys
 
 docs:  ## Write what is generated: inputs in the roles' READMEs, docs/reference.md
 	@bin/setup && python bin/docs.py

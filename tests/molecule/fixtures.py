@@ -18,6 +18,8 @@ from lab.podman import podman
 from tests.acceptance.system import Answer, System
 from tests.tree import ROOT
 
+APPLY_SECONDS = 180
+
 
 def inventory() -> dict:
     """What the scenario's molecule.yml says of its hosts."""
@@ -79,6 +81,15 @@ def machines() -> list[Machine]:
     project = hashlib.sha1(str(ROOT).encode(), usedforsecurity=False).hexdigest()[:6]
     hosts = inventory()["machines"]["hosts"]
     return [Machine(f"{prefix}-{host}-{project}{suffix}", host, bool(suffix)) for host in hosts for suffix in ("", "-alone")]
+
+
+def apply(host: str, **variables) -> tuple[subprocess.CompletedProcess[str], Machine]:
+    """Apply the role from the controller to the one machine of that set of variables, some of them different."""
+    playbook = ROOT / "molecule" / "shared" / "on_machines.yml"
+    command = ["ansible-playbook", "--inventory", os.environ["MOLECULE_INVENTORY"], "--limit", host, playbook]
+    command += ["--extra-vars", json.dumps(variables)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=APPLY_SECONDS, check=False)
+    return done, next(machine for machine in machines() if machine.variables == host and not machine.alone)
 
 
 def account_of(environment: str) -> System:

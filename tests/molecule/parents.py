@@ -74,12 +74,21 @@ class Parents:
             Tags=[{**tag, "PropagateAtLaunch": False} for tag in self.tags()],
         )
 
+    def static_bucket(self) -> None:
+        self.system.client("s3").create_bucket(Bucket=f"{self.system.prefix}-static-{self.system.account_id}")
+
     def database_secret(self) -> None:
         self.system.client("secretsmanager").create_secret(
             Name=f"{self.system.environment}-credentials",
             SecretString=json.dumps({"username": "postgres", "password": "only-on-paper"}),
             Tags=self.tags(),
         )
+
+    def old_images(self) -> None:
+        """Two that look as if the role image had made them."""
+        for number in ("1", "2"):
+            labels = self.labels("image", ManagedBy="espalier", Role="image", Name=f"{self.system.prefix}-image")
+            self.system.client("ec2").register_image(Name=f"old-{self.system.environment}-{number}", TagSpecifications=labels)
 
     def certificate(self) -> None:
         acm = self.system.client("acm")

@@ -2,8 +2,6 @@
 # What EC2 gives a machine, and what the roles gunicorn and nginx make, as little of it as a release needs to serve. Then the way out is closed:
 # a release brings everything, and its bucket is next door.
 set -eu
-systemd-run --quiet --unit instance-metadata python3 "$PROJECT/tests/molecule/metadata.py"
-
 case "$VARIABLES" in
   defaults) name=django-app user=django-app home=/srv/django-app ;;
   altered) name=shop user=web home=/srv/shops/one ;;
@@ -33,18 +31,22 @@ ExecStart=/bin/sh $home/current/serve --bind unix:/run/gunicorn.sock espalier_ws
 [Install]
 WantedBy=multi-user.target
 UNIT
-cat >/etc/nginx/sites-available/default <<'NGINX'
+cat >/etc/nginx/sites-available/default <<NGINX
 server {
-    listen 80 default_server;
+    # Not everywhere: instance metadata have an address of their own.
+    listen 127.0.0.1:80;
+    listen $(hostname -I | cut -d ' ' -f 1):80;
     location / {
         proxy_pass http://unix:/run/gunicorn.sock;
-        proxy_set_header Host $http_host;
-        proxy_set_header X-Forwarded-Proto $http_x_forwarded_proto;
+        proxy_set_header Host \$http_host;
+        proxy_set_header X-Forwarded-Proto \$http_x_forwarded_proto;
     }
 }
 NGINX
 systemctl daemon-reload
+systemctl restart nginx
+systemd-run --quiet --unit instance-metadata python3 "$PROJECT/tests/molecule/metadata.py"
 
 # The metadata's server looks at the route before it answers.
-until curl --silent --output /dev/null http://169.254.169.254/; do sleep 0.1; done
+until curl --silent --fail --request PUT --output /dev/null http://169.254.169.254/latest/api/token; do sleep 0.1; done
 ip route delete default

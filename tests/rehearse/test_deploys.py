@@ -132,8 +132,10 @@ def test_a_rollback_fails_no_request(recorder, system):
 def test_releases_are_listed(recorder, system):
     outcome = recorder.playbook("releases", "playbooks/releases.yml")
     assert outcome.returncode == 0 and outcome.total("changed") == 0, outcome.tail()
-    (line,) = [line for line in outcome.output.splitlines() if pointer(system) in line]
-    assert "current" in line and "as now" in line
+    serving = pointer(system)
+    (line,) = [line for line in outcome.output.splitlines() if serving in line and " current" in line]
+    assert "as now" in line
+    assert any("rollback" in line and "succeeded" in line and serving in line for line in outcome.output.splitlines()), "not in the log"
 
 
 def test_a_restart_fails_no_request(recorder, system):

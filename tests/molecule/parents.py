@@ -86,9 +86,11 @@ class Parents:
 
     def old_images(self) -> None:
         """Two that look as if the role image had made them."""
+        ec2 = self.system.client("ec2")
         for number in ("1", "2"):
-            labels = self.labels("image", ManagedBy="espalier", Role="image", Name=f"{self.system.prefix}-image")
-            self.system.client("ec2").register_image(Name=f"old-{self.system.environment}-{number}", TagSpecifications=labels)
+            image = ec2.register_image(Name=f"old-{self.system.environment}-{number}")["ImageId"]
+            # moto takes no tags with the registration.
+            ec2.create_tags(Resources=[image], Tags=self.tags(ManagedBy="espalier", Role="image", Name=f"{self.system.prefix}-image"))
 
     def certificate(self) -> None:
         acm = self.system.client("acm")

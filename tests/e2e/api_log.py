@@ -28,7 +28,7 @@ class ApiLog:
         return cls(LOG.stat().st_size)
 
     def writes(self, status: str = "2") -> list[str]:
-        """Answered operations that are no reading, no session's traffic and no lock, from the host (instances keep their own agents busy)."""
+        """Answered operations that are no reading, no session and no lock, from the host (instances keep their own agents busy)."""
         with LOG.open("rb") as file:
             file.seek(self.offset)
             lines = file.read().decode(errors="replace").splitlines()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,22 +51,45 @@ def molecule(command: str, scenario: str, root: Path, folder: Path) -> Outcome:
     return Outcome(done.returncode, log.read_text("utf-8", errors="replace"), time.monotonic() - started)
 
 
-@contextmanager
-def side_by_side(jobs: dict[str, Callable[[], Outcome]], say: Callable[[str], None]) -> Iterator[dict[str, Future]]:
-    """Start all jobs, JOBS at once, in their order. `say` gets a line for each that ends."""
-    started, pool = time.monotonic(), ThreadPoolExecutor(JOBS)
+class SideBySide:
+    """Jobs in their order, as many at once as there are workers. `say` gets a line for each that ends."""
 
-    def ended(name: str, future: Future) -> None:
-        if not future.cancelled() and not future.exception():
-            outcome = future.result()
-            say(f"  {name}: {'passed' if outcome.returncode == 0 else 'red'} after {outcome.seconds:.0f} s")
-        if all(other.done() for other in futures.values()):
-            say(f"  {len(futures)} in {time.monotonic() - started:.0f} s, {JOBS} at once")
+    def __init__(self, jobs: dict[str, Callable[[], Outcome]], say: Callable[[str], None]) -> None:
+        self.waiting, self.say, self.lock = deque(jobs.items()), say, threading.Lock()
+        self.futures: dict[str, Future] = {name: Future() for name in jobs}
+        self.workers: list[threading.Thread] = []
+        self.started, self.left = time.monotonic(), len(jobs)
 
-    futures: dict[str, Future] = {name: pool.submit(job) for name, job in jobs.items()}
-    for name, future in futures.items():
-        future.add_done_callback(lambda done, name=name: ended(name, done))
-    try:
-        yield futures
-    finally:
-        pool.shutdown(cancel_futures=True)
+    def employ(self, count: int) -> None:
+        """Have so many workers."""
+        while len(self.workers) < count:
+            self.workers.append(threading.Thread(target=self._work))
+            self.workers[-1].start()
+
+    def close(self) -> None:
+        """Begin nothing more, and wait for what runs."""
+        self.waiting.clear()
+        for worker in self.workers:
+            worker.join()
+
+    def _work(self) -> None:
+        while True:
+            try:
+                name, job = self.waiting.popleft()
+            except IndexError:
+                return
+            try:
+                outcome = job()
+            except BaseException as error:
+                self._end(f"  {name}: {error}")
+                self.futures[name].set_exception(error)
+            else:
+                self._end(f"  {name}: {'passed' if outcome.returncode == 0 else 'red'} after {outcome.seconds:.0f} s")
+                self.futures[name].set_result(outcome)
+
+    def _end(self, line: str) -> None:
+        with self.lock:
+            self.left -= 1
+            self.say(line)
+            if not self.left:
+                self.say(f"  {len(self.futures)} in {time.monotonic() - self.started:.0f} s")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.molecule.runner import Outcome, molecule, side_by_side
+from tests.molecule.runner import JOBS, Outcome, SideBySide, molecule
 from tests.tree import ROOT
 
 FOLDER = ROOT / ".test" / "mutations"
@@ -125,8 +125,10 @@ def verify_broken(mutation: Mutation) -> Outcome:
 def verifications(request) -> Iterator[dict[str, Future]]:
     chosen = [item.callspec.params["mutation"] for item in request.session.items if item.function is test_mutation_is_caught]
     jobs = {mutation.name: functools.partial(verify_broken, mutation) for mutation in chosen}
-    with side_by_side(jobs, request.config.pluginmanager.get_plugin("terminalreporter").write_line) as futures:
-        yield futures
+    running = SideBySide(jobs, request.config.pluginmanager.get_plugin("terminalreporter").write_line)
+    running.employ(JOBS)
+    yield running.futures
+    running.close()
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name.replace(" ", "-"))

@@ -25,6 +25,8 @@ from lab.settings import SETTINGS
 from tests.tree import ROOT, VENV_BIN
 
 REQUIREMENTS = ROOT / "playbooks" / "bundle" / "requirements.txt"
+# On a machine; molecule/shared/alone.yml knows it, too.
+ANSIBLE = "/opt/ansible"
 BOOT_SECONDS = 180
 INSTALL_SECONDS = 600
 # Nobody listens there.
@@ -41,16 +43,18 @@ rm /usr/sbin/policy-rc.d
 """
 
 
-def ansible_on_a_machine() -> Path:
+def ansible_on_a_machine(base: str) -> Path:
     """The folder with that ansible-core for the image's Python, made once for each list of requirements."""
-    folder = SETTINGS.cache / "ansible" / hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
+    folder = SETTINGS.cache / "ansible" / hashlib.sha256(REQUIREMENTS.read_bytes() + base.encode()).hexdigest()[:12]
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as work:
             made = Path(work) / "made"
             wheels = ["--only-binary", ":all:", "--python-version", "3.11", "--no-deps", "--require-hashes", "--requirement", REQUIREMENTS]
-            quiet = ["--quiet", "--disable-pip-version-check", "--target", made]
+            quiet = ["--quiet", "--disable-pip-version-check", "--no-compile", "--target", made]
             subprocess.run([VENV_BIN / "python", "-m", "pip", "install", *quiet, *wheels], check=True)
+            # By the Python that will run it: machines cannot write there, and would compile it anew each time.
+            podman("run", "--rm", "--volume", f"{made}:{ANSIBLE}", base, "python3", "-m", "compileall", "-q", "-j", "0", ANSIBLE)
             # Another scenario may have been quicker.
             if not folder.exists():
                 made.rename(folder)
@@ -62,9 +66,8 @@ def gateway() -> str:
     return podman("network", "inspect", "podman", "--format", "{{(index .Subnets 0).Gateway}}").stdout.decode().strip()
 
 
-def image_with(*packages: str) -> str:
+def image_with(base: str, *packages: str) -> str:
     """The lab's image with Debian packages on top, made once for each list of packages; what Debian has changed since is left alone."""
-    base = image.build()
     if not packages:
         return base
     series = f"{IMAGE}:{base.rpartition(':')[2]}"
@@ -92,14 +95,15 @@ def boot(folder: str, *words: str) -> None:
     names, packages = words[:end], words[end + 1 :]
     account = Path(folder) / "account.json"
     port = json.loads(account.read_text())["port"] if account.exists() else DISCARD_PORT
+    base = image.build()
     settings = dataclasses.replace(SETTINGS, state=Path(folder) / "state", gateway=gateway(), api_port=port)
-    shared = [("--volume", f"{path}:{path}:ro") for path in (ROOT, folder)] + [("--volume", f"{ansible_on_a_machine()}:/opt/ansible:ro")]
+    shared = [("--volume", f"{path}:{path}:ro") for path in (ROOT, folder)] + [("--volume", f"{ansible_on_a_machine(base)}:{ANSIBLE}:ro")]
     arguments = [word for option in shared for word in option]
     for name, value in machine.variables(settings).items():
         arguments += ["--env", f"{name}={value}"]
     # cloud-init has nothing to do.
     arguments += ["--volume", "/dev/null:/etc/cloud/cloud-init.disabled:ro"]
-    machine_image = image_with(*packages)
+    machine_image = image_with(base, *packages)
     remove(*names)
     for name in names:
         instances.boot(name, name, *arguments, settings=settings, machine_image=machine_image)

@@ -21,7 +21,7 @@ from tests.acceptance.system import System
 from tests.e2e.steps import nothing_changed, succeeded
 from tests.rehearse.deploying import is_unlocked, pointer, served
 from tests.rehearse.load import Load
-from tests.rehearse.test_births import BIRTH_SECONDS, scale, settled, until
+from tests.rehearse.test_births import BIRTH_SECONDS, members, scale, settled, until
 from tests.tree import VENV_BIN
 
 APP = (str(VENV_BIN / "ansible-playbook"), "site.yml", "--tags", "app")
@@ -76,7 +76,7 @@ def test_an_instance_that_dies_in_mid_switch(recorder, system, style):
     assert outcome.returncode != 0 and f"failed on {gone[0]}" in outcome.output, outcome.tail()
     recorder.say(f"        {load.felt.summary()}")
     assert not load.felt.failures, "it was out of the load balancer when it died"
-    until(lambda: gone[0] not in served(system), BIRTH_SECONDS, "its end")
+    until(lambda: gone[0] not in members(system), BIRTH_SECONDS, "its end")
     whole(system, recorder, options)
 
 

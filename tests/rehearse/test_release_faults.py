@@ -47,9 +47,10 @@ def process_of(instance: str) -> str:
     return podman("inspect", "--format", "{{.State.Pid}}", f"espalier-instance-{instance}").stdout.decode().strip()
 
 
-def inside(instance: str, namespace: str, *command: str) -> None:
+def inside(instance: str, namespaces: tuple[str, ...], *command: str) -> None:
     """A command of this machine in the instance's network or among its mounts, which an instance itself may not change."""
-    subprocess.run(["nsenter", f"--{namespace}", "--target", process_of(instance), *command], check=True, capture_output=True)
+    chosen = [f"--{name}" for name in namespaces]
+    subprocess.run(["nsenter", *chosen, "--target", process_of(instance), *command], check=True, capture_output=True)
 
 
 def whole(system: System, recorder, options: tuple[str, str]) -> None:
@@ -111,12 +112,12 @@ def test_s3_is_away_for_a_while(recorder, system, style):
 
     def cut(_: str) -> None:
         for instance in app.instance_ids(system):
-            inside(instance, "net", "ip", "route", "add", "blackhole", f"{API_ADDRESS}/32")
+            inside(instance, ("net",), "ip", "route", "add", "blackhole", f"{API_ADDRESS}/32")
         threading.Timer(AWAY_SECONDS, mend).start()
 
     def mend() -> None:
         for instance in app.instance_ids(system):
-            inside(instance, "net", "ip", "route", "del", "blackhole", f"{API_ADDRESS}/32")
+            inside(instance, ("net",), "ip", "route", "del", "blackhole", f"{API_ADDRESS}/32")
 
     with Load(system.app_url, **LOAD) as load:
         outcome = recorder.disturb("deploy, S3 is away", *APP, *style("away"), at="TASK [Look whether the instance", act=cut)
@@ -169,11 +170,11 @@ def small_disk(instance: str, folder: str):
     files = int(app.output(System(), instance, "sh", "-c", f"find {folder} | wc -l"))
     mounted = f"mount -t tmpfs -o size={kib + files * 4 + 64}k tmpfs /mnt && cp -a {folder}/. /mnt/"
     filled = "dd if=/dev/zero of=/mnt/.filled bs=4k status=none 2>/dev/null || true; truncate --size=-64K /mnt/.filled"
-    inside(instance, "mount", "sh", "-euc", f"{mounted}; {filled}; mount --move /mnt {folder}")
+    inside(instance, ("mount", "pid"), "sh", "-euc", f"{mounted}; {filled}; mount --move /mnt {folder}")
     try:
         yield
     finally:
-        inside(instance, "mount", "umount", "--lazy", folder)
+        inside(instance, ("mount", "pid"), "umount", "--lazy", folder)
 
 
 def test_a_run_that_dies_at_any_moment(recorder, system, style):

@@ -1,48 +1,52 @@
-"""The scenarios run beside the tests that come before them, one at a time: those leave a core idle."""
+"""The scenarios begin with the session, one at a time: the tests that come before them leave a core idle."""
 
 from __future__ import annotations
 
-import functools
+import json
+import subprocess
+import sys
 
 import pytest
 
-from tests.molecule.runner import SideBySide, molecule
-from tests.tree import ROOT, texts
-
-FOLDER = ROOT / ".test" / "molecule"
-ON_MACHINES = {path.parent.name for path, text in texts("molecule/*/molecule.yml").items() if "machines:" in text}
+from tests.molecule.runner import JOBS, Outcome
+from tests.tree import ROOT
 
 
-class Scenarios(SideBySide):
-    """The scenarios of this run. What ends while other tests run is said later."""
+class Scenarios:
+    """Those of this run."""
 
-    def __init__(self, names: list[str], write_line) -> None:
-        # The longest first, so that none of them is left alone at the end.
-        names.sort(key=lambda name: name not in ON_MACHINES)
-        super().__init__({name: functools.partial(molecule, "test", name, ROOT, FOLDER / name) for name in names}, self.note)
-        self.lines: list[str] = []
-        self.aloud, self.write_line = False, write_line
+    def __init__(self, roles: list[str]) -> None:
+        command = [sys.executable, "-m", "tests.molecule.scenarios", *roles]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.outcomes: dict[str, Outcome] = {}
 
-    def note(self, line: str) -> None:
-        self.lines.append(line)
-        if self.aloud:
-            self.speak()
+    def hurry(self) -> None:
+        """Nobody else needs the cores now."""
+        self.process.stdin.write(f"{JOBS}\n")
+        self.process.stdin.flush()
 
-    def speak(self) -> None:
-        lines, self.lines = self.lines, []
-        for line in lines:
-            self.write_line(line)
+    def outcome(self, role: str, say) -> Outcome:
+        """Wait for it. `say` gets a line for each that has ended meanwhile."""
+        while role not in self.outcomes:
+            line = self.process.stdout.readline()
+            assert line, "what runs the scenarios has ended"
+            name, *outcome = json.loads(line)
+            self.outcomes[name] = Outcome(*outcome)
+            say(f"  {name}: {self.outcomes[name].words()}")
+        return self.outcomes[role]
+
+    def close(self) -> None:
+        """Begin no more, and wait for what runs."""
+        self.process.communicate()
 
 
 RUNNING = pytest.StashKey[Scenarios]()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    names = [item.callspec.params["role"] for item in session.items if item.name.startswith("test_scenario[")]
-    scenarios = Scenarios(names, session.config.pluginmanager.get_plugin("terminalreporter").write_line)
-    session.config.stash[RUNNING] = scenarios
-    if names and not session.config.option.collectonly:
-        scenarios.employ(1)
+    roles = [item.callspec.params["role"] for item in session.items if item.name.startswith("test_scenario[")]
+    if roles and not session.config.option.collectonly:
+        session.config.stash[RUNNING] = Scenarios(roles)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -50,6 +54,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.config.stash[RUNNING].close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def scenarios(pytestconfig) -> Scenarios:
-    return pytestconfig.stash[RUNNING]
+    running = pytestconfig.stash[RUNNING]
+    running.hurry()
+    return running

@@ -12,6 +12,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.tree import ROOT
+
+FOLDER = ROOT / ".test" / "molecule"
 # Ansible and apt wait much: two at once keep two cores busy.
 JOBS = int(os.environ.get("MOLECULE_JOBS", "2"))
 LIMIT_SECONDS = 900
@@ -26,6 +29,9 @@ class Outcome:
     returncode: int
     output: str
     seconds: float
+
+    def words(self) -> str:
+        return f"{'passed' if self.returncode == 0 else 'red'} after {self.seconds:.0f} s"
 
     def tail(self, lines: int = 120) -> str:
         """The last lines before molecule cleaned up."""
@@ -52,13 +58,12 @@ def molecule(command: str, scenario: str, root: Path, folder: Path) -> Outcome:
 
 
 class SideBySide:
-    """Jobs in their order, as many at once as there are workers. `say` gets a line for each that ends."""
+    """Jobs in their order, as many at once as there are workers. `say` gets name and outcome of each that ends."""
 
-    def __init__(self, jobs: dict[str, Callable[[], Outcome]], say: Callable[[str], None]) -> None:
+    def __init__(self, jobs: dict[str, Callable[[], Outcome]], say: Callable[[str, Outcome], None]) -> None:
         self.waiting, self.say, self.lock = deque(jobs.items()), say, threading.Lock()
         self.futures: dict[str, Future] = {name: Future() for name in jobs}
         self.workers: list[threading.Thread] = []
-        self.started, self.left = time.monotonic(), len(jobs)
 
     def employ(self, count: int) -> None:
         """Have so many workers."""
@@ -80,16 +85,8 @@ class SideBySide:
                 return
             try:
                 outcome = job()
-            except BaseException as error:
-                self._end(f"  {name}: {error}")
-                self.futures[name].set_exception(error)
-            else:
-                self._end(f"  {name}: {'passed' if outcome.returncode == 0 else 'red'} after {outcome.seconds:.0f} s")
-                self.futures[name].set_result(outcome)
-
-    def _end(self, line: str) -> None:
-        with self.lock:
-            self.left -= 1
-            self.say(line)
-            if not self.left:
-                self.say(f"  {len(self.futures)} in {time.monotonic() - self.started:.0f} s")
+            except Exception as error:
+                outcome = Outcome(-1, f"{type(error).__name__}: {error}", 0)
+            with self.lock:
+                self.say(name, outcome)
+            self.futures[name].set_result(outcome)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.molecule.runner import JOBS
 from tests.tree import ROLES, ROOT
 
 
@@ -15,11 +14,8 @@ def test_every_role_has_a_scenario():
 
 @pytest.mark.parametrize("role", ROLES)
 def test_scenario(role, scenarios, pytestconfig):
-    scenarios.employ(JOBS)
+    plugins = pytestconfig.pluginmanager
     # Uncaptured, so that whatever ends meanwhile can be said.
-    with pytestconfig.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
-        scenarios.aloud = True
-        scenarios.speak()
-        outcome = scenarios.futures[role].result()
-        scenarios.aloud = False
+    with plugins.get_plugin("capturemanager").global_and_fixture_disabled():
+        outcome = scenarios.outcome(role, plugins.get_plugin("terminalreporter").write_line)
     assert outcome.returncode == 0, f"whole log: .test/molecule/{role}/test.log\n{outcome.tail()}"

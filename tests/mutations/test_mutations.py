@@ -125,7 +125,8 @@ def verify_broken(mutation: Mutation) -> Outcome:
 def verifications(request) -> Iterator[dict[str, Future]]:
     chosen = [item.callspec.params["mutation"] for item in request.session.items if item.function is test_mutation_is_caught]
     jobs = {mutation.name: functools.partial(verify_broken, mutation) for mutation in chosen}
-    running = SideBySide(jobs, request.config.pluginmanager.get_plugin("terminalreporter").write_line)
+    write_line = request.config.pluginmanager.get_plugin("terminalreporter").write_line
+    running = SideBySide(jobs, lambda name, outcome: write_line(f"  {name}: {outcome.words()}"))
     running.employ(JOBS)
     yield running.futures
     running.close()

@@ -181,7 +181,7 @@ def test_a_machine_and_what_stands_before_it_are_found(stack_info):
     ]
     served = [
         ec2.run_instances(
-            ImageId=image, MinCount=1, MaxCount=1, SubnetId=made["private_a"], TagSpecifications=specify("instance", Role="app")
+            ImageId=image, MinCount=1, MaxCount=1, SubnetId=made["public_a"], TagSpecifications=specify("instance", Role="app")
         )["Instances"][0]["InstanceId"]
         for _ in range(2)
     ]

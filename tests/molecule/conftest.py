@@ -1,4 +1,4 @@
-"""The scenarios begin with the session, one at a time: the tests that come before them leave a core idle."""
+"""The scenarios begin with the session, one at a time: the tests that come before them, which wait much, leave a core idle."""
 
 from __future__ import annotations
 

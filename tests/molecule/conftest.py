@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.molecule.runner import JOBS, Outcome
+from tests.molecule.runner import FOLDER, JOBS, Outcome
 from tests.tree import ROOT
 
 
@@ -30,8 +30,8 @@ class Scenarios:
         while role not in self.outcomes:
             line = self.process.stdout.readline()
             assert line, "what runs the scenarios has ended"
-            name, *outcome = json.loads(line)
-            self.outcomes[name] = Outcome(*outcome)
+            name, returncode, seconds = json.loads(line)
+            self.outcomes[name] = Outcome(returncode, (FOLDER / name / "words").read_text("utf-8", errors="replace"), seconds)
             say(f"  {name}: {self.outcomes[name].words()}")
         return self.outcomes[role]
 

@@ -2,19 +2,26 @@
 
     python -m tests.molecule.scenarios ROLE...
 
-Runs one at a time, or as many as the last line of standard input says. Writes a line of JSON for each that ends. The end of standard
-input is the end: nothing more is begun.
+Runs one at a time, or as many as the last line of standard input says. Writes a line of JSON for each that ends, and its words to
+.test/molecule/ROLE/words: nobody reads the lines before the other tests are done, and a pipe holds little. The end of standard input is
+the end: nothing more is begun.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import sys
 
-from tests.molecule.runner import FOLDER, SideBySide, molecule
+from tests.molecule.runner import FOLDER, Outcome, SideBySide, molecule
 from tests.tree import ROOT, texts
+
+
+def tell(name: str, outcome: Outcome) -> None:
+    words = FOLDER / name / "words"
+    words.parent.mkdir(parents=True, exist_ok=True)
+    words.write_text(outcome.output, "utf-8")
+    print(json.dumps([name, outcome.returncode, outcome.seconds]), flush=True)
 
 
 def main() -> None:
@@ -22,7 +29,7 @@ def main() -> None:
     # The longest first, so that none of them is left alone at the end.
     names = sorted(sys.argv[1:], key=lambda name: name not in on_machines)
     jobs = {name: functools.partial(molecule, "test", name, ROOT, FOLDER / name) for name in names}
-    running = SideBySide(jobs, lambda name, outcome: print(json.dumps([name, *dataclasses.astuple(outcome)]), flush=True))
+    running = SideBySide(jobs, tell)
     running.employ(1)
     for line in sys.stdin:
         running.employ(int(line))

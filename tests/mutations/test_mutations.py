@@ -111,6 +111,8 @@ def verify_broken(mutation: Mutation) -> Outcome:
     """Apply the broken role and verify it; the outcome is the verification's."""
     folder = FOLDER / mutation.name.replace(" ", "-")
     copy = folder / "tree"
+    # What a run that was killed has left: molecule would believe that all is there.
+    shutil.rmtree(folder, ignore_errors=True)
     copy_of_the_tree(mutation, copy)
     try:
         converged = molecule("converge", mutation.role, copy, folder)

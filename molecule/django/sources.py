@@ -1,4 +1,4 @@
-"""Sources of three releases of the reference project: as it is, with another column, and with URLs that cannot be imported.
+"""Sources of two releases of the reference project: as it is, and with another column.
 
 python molecule/django/sources.py FOLDER
 """
@@ -23,11 +23,9 @@ class Migration(migrations.Migration):
 def main() -> None:
     folder = Path(sys.argv[1])
     shutil.rmtree(folder, ignore_errors=True)
-    for version in ("1.0", "2.0", "broken"):
+    for version in ("1.0", "2.0"):
         shutil.copytree(ROOT / "app", folder / version)
-        if version != "1.0":
-            (folder / version / "guestbook" / "migrations" / "0002_entry_colour.py").write_text(MIGRATION)
-    (folder / "broken" / "mysite" / "urls.py").write_text("import no_such_package\n")
+    (folder / "2.0" / "guestbook" / "migrations" / "0002_entry_colour.py").write_text(MIGRATION)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,15 @@ def grown(system: System, size: int) -> None:
     until(lambda: settled(system, size), 1800, f"{size} healthy instances")
 
 
+def stock(folder: Path) -> tuple[str, ...]:
+    """Options that reach the instances with the stock plugin, and the controller as ever: a second inventory wins over the first."""
+    variables = folder / "stock" / "group_vars" / "app" / "connection.yml"
+    variables.parent.mkdir(parents=True)
+    variables.write_text(f"ansible_connection: {STOCK}\n", encoding="utf-8")
+    (folder / "stock" / "hosts.yml").write_text("all: {}\n", encoding="utf-8")
+    return "-i", "inventories/lab", "-i", str(folder / "stock")
+
+
 @contextmanager
 def lab() -> Iterator[None]:
     run(ROOT, ENVIRONMENT, "make", "lab-down")
@@ -89,7 +98,7 @@ def main() -> None:
     with lab(), tempfile.TemporaryDirectory(prefix="espalier-bench-") as temporary:
         system, folder = System(), Path(temporary)
         deploys["2 instances"] = deploy(folder, "two")
-        deploys[f"2 instances, {STOCK}"] = deploy(folder, "two, stock", "-e", f"ansible_connection={STOCK}")
+        deploys[f"2 instances, {STOCK}"] = deploy(folder, "two, stock", *stock(folder))
         births["from the bare image"] = birth(system, 3)[1]
         grown(system, 2)
         run(ROOT, ENVIRONMENT, PLAYBOOK, "playbooks/image.yml")

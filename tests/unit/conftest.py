@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import ansible_collections
 import botocore.loaders
 import botocore.session
@@ -12,14 +10,21 @@ from moto import mock_aws
 
 from tests.tree import ROOT
 
-# Each test begins and ends with a new account: without moto's 650 images and AWS's 1400 policies in it, and with service models that
-# are read once.
-os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "false"
+# Each test begins and ends with a new account: with service models that are read once.
 LOADER = botocore.loaders.create_loader()
 botocore.session.create_loader = lambda *_arguments: LOADER
 OURS = str(ROOT / "collections" / "ansible_collections")
 if OURS not in ansible_collections.__path__:
     ansible_collections.__path__.append(OURS)
+
+
+@pytest.fixture(scope="package", autouse=True)
+def small_accounts():
+    """Accounts without moto's 650 images and AWS's 1400 policies."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+        patch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "false")
+        yield
 
 
 @pytest.fixture

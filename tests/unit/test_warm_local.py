@@ -102,6 +102,22 @@ def test_boto3_is_loaded_and_uses_the_calls_own_endpoint(warm: Warm) -> None:
     assert warm.run(code, AWS_ENDPOINT_URL="http://127.0.0.1:1", AWS_CONFIG_FILE=os.devnull)[1] == "True http://127.0.0.1:1\n"
 
 
+def test_a_shell_with_a_strange_profile_does_not_keep_it_cold(tmp_path: Path, monkeypatch) -> None:
+    """Each module finds the profile again, since it may be the right one."""
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    warm = Warm(tmp_path / "warm")
+    try:
+        for _ in range(3):
+            # Between two calls it reads a model.
+            time.sleep(0.5)
+            assert warm.run("import os; print(os.environ['AWS_PROFILE'])")[1] == "nobody\n"
+        assert warm.process.poll() is None
+    finally:
+        warm.parent.kill()
+        warm.parent.wait()
+        warm.process.wait(timeout=20)
+
+
 def test_it_ends_with_the_run_that_it_belongs_to(tmp_path: Path) -> None:
     warm = Warm(tmp_path / "warm")
     warm.parent.send_signal(signal.SIGKILL)

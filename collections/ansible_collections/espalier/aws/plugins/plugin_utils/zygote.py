@@ -71,12 +71,13 @@ def receive(connection: socket.socket) -> tuple[dict, list[int]]:
     return json.loads(bytes(body)), descriptors
 
 
-def execute(request: dict, descriptors: list[int]) -> int:
+def execute(request: dict, descriptors: list[int], shell: dict[str, str]) -> int:
     """Run a module's source as an interpreter would that reads it from a pipe. Returns its exit code."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (descriptors[0], 1), (descriptors[1], 2)):
         os.dup2(source, target)
+    os.environ.update(shell)
     os.environ.update(request["environment"])
     os.chdir(request["directory"])
     sys.argv = ["-"]
@@ -96,8 +97,8 @@ def execute(request: dict, descriptors: list[int]) -> int:
     return code & 0xFF
 
 
-def serve(listener: socket.socket, parent: int) -> None:
-    """Fork a child for each connection until the parent ends."""
+def serve(listener: socket.socket, parent: int, shell: dict[str, str]) -> None:
+    """Fork a child for each connection until the parent ends. `shell` is what children find in their environment again."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
     # ctrl-c reaches the whole terminal's group: the run ends, and this process after it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -117,7 +118,7 @@ def serve(listener: socket.socket, parent: int) -> None:
                 listener.close()
                 code = 1
                 with contextlib.suppress(ConnectionError):
-                    code = execute(*receive(connection))
+                    code = execute(*receive(connection), shell)
                     connection.sendall(bytes([code]))
                 os._exit(code)
             connection.close()
@@ -131,12 +132,14 @@ def main() -> None:
     sys.path = [entry for entry in sys.path if entry != here]
     # Once ansible_collections is imported, a module's own archive cannot add this collection to it.
     sys.path.append(os.path.normpath(os.path.join(here, *[os.pardir] * 5)))
+    # A profile that does not exist, which the playbook's own variables put right, would keep this process from warming up.
+    shell = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("AWS_")}
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         os.umask(0o077)
         listener.bind(path)
         listener.listen(64)
         preload()
-        serve(listener, parent)
+        serve(listener, parent, shell)
 
 
 if __name__ == "__main__":

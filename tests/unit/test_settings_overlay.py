@@ -141,3 +141,9 @@ def test_overlay_is_a_file_of_its_own():
     lines = (Path(RUNTIME) / "espalier_settings.py").read_text().splitlines()
     imported = {line.split()[1].partition(".")[0] for line in lines if line.startswith(("import ", "from "))}
     assert imported <= set(sys.stdlib_module_names)
+
+
+def test_errors_are_logged_unless_the_project_says_how(load):
+    assert load()["LOGGING"]["root"] == {"handlers": ["stderr"], "level": "INFO"}
+    own = {"version": 1, "root": {"level": "ERROR"}}
+    assert load(f"LOGGING = {own}")["LOGGING"] == own

@@ -76,4 +76,14 @@ for _database in DATABASES.values():
     if _database.get("ENGINE") == "django.db.backends.sqlite3":
         _database["NAME"] = _writable(_database.get("NAME"), Path(_database.get("NAME") or "db.sqlite3").name)
 
+# Django's own default tells nobody but the administrators by mail, and a 500 would leave no trace.
+if not _own("LOGGING"):
+    LOGGING = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"handlers": ["stderr"], "level": "INFO"},
+    }
+
 globals().update(json.loads(os.environ.get("ESPALIER_SETTINGS") or "{}"))

@@ -132,8 +132,8 @@ class Aws:
     def parameter(self, name):
         return self.json("ssm", "AmazonSSM.GetParameter", Name=name, WithDecryption=True)["Parameter"]["Value"]
 
-    def secret(self, name):
-        return self.json("secretsmanager", "secretsmanager.GetSecretValue", SecretId=name)["SecretString"]
+    def secret(self, name, stage="AWSCURRENT"):
+        return self.json("secretsmanager", "secretsmanager.GetSecretValue", SecretId=name, VersionStage=stage)["SecretString"]
 
     def get_object(self, bucket, key, to=None):
         """An object's bytes, or the file `to` filled with them."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.molecule.fixtures import apply
+from tests.molecule.fixtures import account_of, apply
 
 
 @dataclass
@@ -79,6 +79,30 @@ def test_it_is_served_under_its_own_address(machine):
 def test_checks_are_answered_whatever_they_call_the_machine(machine, expected):
     assert machine.get(expected.health, Host="whatever").status == 200
     assert machine.get(expected.ready, Host="whatever").status == 200, "SQLite in the data folder does not answer"
+
+
+UPLOAD = """
+from django.core.files.base import ContentFile
+from pictures.models import Picture
+for text in ("one", "two"):
+    picture = Picture()
+    picture.file.save("cat.txt", ContentFile(text))
+    print(picture.file.name, picture.file.url, picture.file.read().decode())
+"""
+
+
+def test_uploads_are_where_every_machine_has_them(machine, release, expected):
+    """Two of the same name are two, through the same rights that an instance has."""
+    shown = machine.output(f"{release}/manage", "shell", "--verbosity", "0", "--command", UPLOAD).splitlines()
+    (first, first_url, one), (second, _, two) = (line.split() for line in shown)
+    assert (one, two) == ("one", "two") and first != second
+    if machine.variables == "defaults":
+        assert machine.output("cat", f"{expected.data}/media/{second}") == "two"
+        return
+    assert first_url == f"https://cdn.example.com/uploads/{first}"
+    found = account_of("store").client("s3").get_object(Bucket="store-django-static-123456789012", Key=f"uploads/{second}")
+    assert found["Body"].read() == b"two"
+    assert machine.run("test", "-e", f"{expected.data}/media").returncode == 1, "a copy stays on the machine"
 
 
 def test_the_first_release_is_the_only_one(machine, release, expected):

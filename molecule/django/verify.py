@@ -81,6 +81,23 @@ def test_checks_are_answered_whatever_they_call_the_machine(machine, expected):
     assert machine.get(expected.ready, Host="whatever").status == 200, "SQLite in the data folder does not answer"
 
 
+def test_static_files_are_uploaded_beside_older_ones(machine, release):
+    """As a deploy does it where CloudFront serves them, with the machine's own rights."""
+    s3, bucket, prefix = account_of("store").client("s3"), "store-django-static-123456789012", f"static-{machine.name}"
+    s3.put_object(Bucket=bucket, Key=f"{prefix}/older.css", Body=b"older")
+    upload = ("python3", "/usr/local/lib/espalier/espalier_static.py", release, bucket, prefix)
+    assert "uploaded already" not in machine.output(*upload)
+    assert "uploaded already" in machine.output(*upload)
+    found = {entry["Key"].removeprefix(f"{prefix}/") for entry in s3.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/")["Contents"]}
+    there = machine.output("sh", "-c", f"cd {release}/static && find . -type f -printf '%P\\n'").splitlines()
+    assert found == {*there, "older.css"}
+    for name in there:
+        if name.startswith("guestbook/style"):
+            head = s3.head_object(Bucket=bucket, Key=f"{prefix}/{name}")
+            assert head["ContentType"] == "text/css; charset=utf-8"
+            assert ("immutable" in head["CacheControl"]) == (name.count(".") == 2), f"{name}: {head['CacheControl']}"
+
+
 UPLOAD = """
 from django.core.files.base import ContentFile
 from pictures.models import Picture

@@ -139,8 +139,8 @@ class Aws:
         """An object's bytes, or the file `to` filled with them."""
         return self.request("s3", "GET", f"/{key}", bucket=bucket, to=to)
 
-    def put_object(self, bucket, key, data):
-        self.request("s3", "PUT", f"/{key}", data, {"Content-Type": "text/plain"}, bucket)
+    def put_object(self, bucket, key, data, headers=None):
+        self.request("s3", "PUT", f"/{key}", data, headers or {"Content-Type": "text/plain"}, bucket)
 
 
 def code_of(words):

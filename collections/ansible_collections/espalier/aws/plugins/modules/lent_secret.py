@@ -57,6 +57,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+lent:
+  description: Whether the copy exists now, or would in check mode.
+  returned: always
+  type: bool
+  sample: true
 """
 
 try:
@@ -111,7 +116,7 @@ def main():
             client.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True, aws_retry=True)
     except (BotoCoreError, ClientError) as error:
         module.fail_json_aws(error, msg=f"Unable to lend or take back the secret {name}")
-    module.exit_json(changed=changed)
+    module.exit_json(changed=changed, lent=present)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ groups' rules with addresses in place of groups.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import ip_network
 from typing import Any
 
 from moto.ec2.models import ec2_backends
@@ -46,6 +47,20 @@ def allowed(rules: Iterable[Any], members: dict[str, list[str]]) -> list[list]:
             every = rule.ip_protocol not in ("tcp", "udp") or first in (None, -1) or last in (None, -1)
             answer.append([rule.ip_protocol, *((None, None) if every else (int(first), int(last))), sorted(ranges)])
     return sorted(answer, key=repr)
+
+
+def lets_https_out(instance_id: str) -> bool:
+    """Whether an instance's groups let it reach AWS by HTTPS, anywhere or at the endpoints of its VPC. One without groups is let out."""
+    ec2 = ec2_backends[SETTINGS.account_id][SETTINGS.region]
+    instance = ec2.get_instance_by_id(instance_id)
+    rules = interfaces({})["interfaces"].get(instance.private_ip if instance else None)
+    inside = ip_network(SETTINGS.network_cidr)
+    return rules is None or any(
+        protocol in ("-1", "tcp")
+        and (first is None or first <= 443 <= last)
+        and any(ip_network(one, strict=False).overlaps(inside) for one in ranges)
+        for protocol, first, last, ranges in rules["egress"]
+    )
 
 
 def install() -> None:

@@ -57,6 +57,21 @@ def test_instances_wear_their_template_s_groups(ec2):
     assert firewall.interfaces({})["interfaces"][instance["PrivateIpAddress"]]["ingress"] == []
 
 
+def test_an_instance_that_may_not_go_out_is_offline(ec2):
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(GroupName="app", Description="app", VpcId=vpc)["GroupId"]
+    image = ec2.register_image(Name="any")["ImageId"]
+    (instance,) = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, SubnetId=subnet, SecurityGroupIds=[group])["Instances"]
+    assert firewall.lets_https_out(instance["InstanceId"])
+    everywhere = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": ANYWHERE}]}
+    ec2.revoke_security_group_egress(GroupId=group, IpPermissions=[everywhere])
+    assert not firewall.lets_https_out(instance["InstanceId"])
+    to_endpoints = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "10.0.0.0/16"}]}
+    ec2.authorize_security_group_egress(GroupId=group, IpPermissions=[to_endpoints])
+    assert firewall.lets_https_out(instance["InstanceId"])
+
+
 def text(ingress=(), egress=()) -> str:
     return security_groups.ruleset({"ingress": list(ingress), "egress": list(egress)}, SETTINGS)
 

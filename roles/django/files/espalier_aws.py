@@ -122,7 +122,8 @@ class Aws:
     def json(self, service, target, **fields):
         """A request of the JSON protocol: target AmazonSSM.GetParameter."""
         head = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": target}
-        return json.loads(self.request(service, body=json.dumps(fields).encode(), headers=head))
+        # Some operations answer nothing.
+        return json.loads(self.request(service, body=json.dumps(fields).encode(), headers=head) or b"{}")
 
     def query(self, service, version, action, **fields):
         """A request of the query protocol."""

@@ -49,6 +49,10 @@ def main() -> int:
     logs.add_argument("part", nargs="?", choices=PARTS)
     logs.add_argument("-n", "--lines", type=int, default=50, help="of each log (default 50)")
     logs.add_argument("-f", "--follow", action="store_true")
+    messages = commands.add_parser("messages", help="what SNS would have delivered")
+    messages.add_argument("-n", "--count", type=int, default=20, help="the last so many (default 20)")
+    scaling = commands.add_parser("scaling", help="let the auto scaling groups follow their CPU, or not; without a word: which of both")
+    scaling.add_argument("switch", nargs="?", choices=("on", "off"))
     run = commands.add_parser("run", help="be one part, in the foreground")
     run.add_argument("part", choices=PARTS)
     arguments = parser.parse_args()
@@ -60,6 +64,10 @@ def main() -> int:
         from lab import status
 
         return status.show(SETTINGS)
+    if arguments.command in ("messages", "scaling"):
+        from lab import words
+
+        return words.messages(arguments.count) if arguments.command == "messages" else words.scaling(arguments.switch)
 
     from lab.podman import PodmanError
     from lab.supervisor import LabError, Supervisor

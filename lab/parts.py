@@ -17,6 +17,8 @@ PARTS: dict[str, str] = {
     "instances": "lab.instances",
     "databases": "lab.databases",
     "load_balancers": "lab.load_balancers",
+    "security_groups": "lab.security_groups",
+    "cloudwatch": "lab.cloudwatch",
 }
 
 

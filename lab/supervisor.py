@@ -116,9 +116,10 @@ class Supervisor:
         return found
 
     def check_machine(self) -> None:
-        missing = [name for name in ("podman", "runc", "iptables") if not shutil.which(name)]
+        missing = [name for name in ("podman", "runc", "iptables", "nft") if not shutil.which(name)]
         if missing:
-            raise LabError(f"{', '.join(missing)} not found. Run: apt-get install {' '.join(missing)} (or bin/setup lab)")
+            packages = ["nftables" if name == "nft" else name for name in missing]
+            raise LabError(f"{', '.join(missing)} not found. Run: apt-get install {' '.join(packages)} (or bin/setup lab)")
 
     def refuse_second(self) -> None:
         """Two labs would fight for the ports and the network's addresses."""

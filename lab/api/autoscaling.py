@@ -10,7 +10,7 @@ moto keeps the record; the group is run here, one step a second (control route `
 - suspended Launch, Terminate, HealthCheck, ReplaceUnhealthy and AddToLoadBalancer do not happen
 - standby takes an instance out of its target groups and back
 - desired capacity outside of min and max is refused; deleting a group that has instances needs ForceDelete
-- lifecycle hooks (lab.api.hooks) and instance refreshes (lab.api.refresh) do what they say
+- lifecycle hooks (lab.api.hooks), instance refreshes (lab.api.refresh) and target tracking (lab.api.tracking) do what they say
 - DescribeScalingActivities, Put/Describe/DeleteNotificationConfiguration(s), DescribeAutoScalingNotificationTypes,
   DisableMetricsCollection; launches and terminations are published to the configured SNS topics
 
@@ -26,7 +26,7 @@ from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup, In
 from moto.autoscaling.responses import AutoScalingResponse
 from moto.core.responses import ActionResult, EmptyResult
 
-from lab.api import hooks, refresh
+from lab.api import hooks, refresh, tracking
 from lab.api.scaling import backend, begin_terminate, deregister, load_balancing, register, step, target_health
 
 NOTIFICATION_TYPES = [
@@ -48,6 +48,7 @@ def install() -> None:
     patch_responses()
     hooks.install()
     refresh.install()
+    tracking.install()
 
 
 def check_capacity(minimum: int, maximum: int, desired: int) -> None:
@@ -171,6 +172,7 @@ def patch_responses() -> None:
                 "ResourceInUse",
                 "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance request(s) still in the group.",
             )
+        tracking.forget(group.name)
         group.min_size = group.max_size = group.desired_capacity = 0
         group.status = "Delete in progress"
         for state in group.instance_states:
@@ -241,4 +243,4 @@ def patch_responses() -> None:
         setattr(AutoScalingResponse, function.__name__, function)
 
 
-ROUTES = {"groups_step": step}
+ROUTES = {"groups_step": step, **tracking.ROUTES}

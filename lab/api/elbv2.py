@@ -121,6 +121,12 @@ def forwarded(load_balancer: FakeLoadBalancer) -> set[str]:
     return {arn for rule in rules for action in rule.actions for arn, _ in forward_weights(action.data)}
 
 
+def forwarded_by(arn: str) -> set[str]:
+    """The same of the load balancer with this ARN, empty when there is none."""
+    load_balancer = backend().load_balancers.get(arn)
+    return forwarded(load_balancer) if load_balancer else set()
+
+
 def forward_weights(action: dict[str, Any]) -> list[tuple[str, int]]:
     """Target groups and weights of a forward action, in either of its two forms."""
     if action.get("Type") != "forward":

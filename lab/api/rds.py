@@ -271,6 +271,7 @@ def instances(body: dict) -> dict:
                 "database": database.db_name,
                 "password_version": database.lab_password_version,
                 "restore_from": database.lab_restore_from,
+                "allocated_gib": int(database.allocated_storage or 0),
             }
             for database in rds.databases.values()
         ],

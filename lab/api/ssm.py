@@ -17,6 +17,7 @@ from moto.ssm.exceptions import DoesNotExistException, InvalidFilterKey, SSMExce
 from moto.ssm.responses import SimpleSystemManagerResponse
 from moto.sts.models import sts_backends
 
+from lab.api import firewall
 from lab.settings import SETTINGS
 
 # AWS-StartInteractiveCommand wants `command` to be given, the default document wants nothing.
@@ -272,6 +273,9 @@ def _targets(body: dict) -> dict:
 def _report(body: dict) -> dict:
     """Take `states` (instance id to `reason` and `platform`) and `sessions` (the ids that are connected); answer the open sessions."""
     for instance_id, state in body["states"].items():
+        if not state["reason"] and not firewall.lets_https_out(instance_id):
+            # The lab's gateway comes in beside the network; AWS's agent calls out.
+            state["reason"] = "its security groups let no HTTPS out to Session Manager"
         known = _agents.get(instance_id)
         if not state["reason"]:
             _agents[instance_id] = Agent("", state["platform"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.molecule.fixtures import apply
+from tests.molecule.fixtures import account_of, apply
 
 
 @dataclass
@@ -79,6 +79,47 @@ def test_it_is_served_under_its_own_address(machine):
 def test_checks_are_answered_whatever_they_call_the_machine(machine, expected):
     assert machine.get(expected.health, Host="whatever").status == 200
     assert machine.get(expected.ready, Host="whatever").status == 200, "SQLite in the data folder does not answer"
+
+
+def test_static_files_are_uploaded_beside_older_ones(machine, release):
+    """As a deploy does it where CloudFront serves them, with the machine's own rights."""
+    s3, bucket, prefix = account_of("store").client("s3"), "store-django-static-123456789012", f"static-{machine.name}"
+    s3.put_object(Bucket=bucket, Key=f"{prefix}/older.css", Body=b"older")
+    upload = ("python3", "/usr/local/lib/espalier/espalier_static.py", release, bucket, prefix)
+    assert "uploaded already" not in machine.output(*upload)
+    assert "uploaded already" in machine.output(*upload)
+    found = {entry["Key"].removeprefix(f"{prefix}/") for entry in s3.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/")["Contents"]}
+    there = machine.output("sh", "-c", f"cd {release}/static && find . -type f -printf '%P\\n'").splitlines()
+    assert found == {*there, "older.css"}
+    for name in there:
+        if name.startswith("guestbook/style"):
+            head = s3.head_object(Bucket=bucket, Key=f"{prefix}/{name}")
+            assert head["ContentType"] == "text/css; charset=utf-8"
+            assert ("immutable" in head["CacheControl"]) == (name.count(".") == 2), f"{name}: {head['CacheControl']}"
+
+
+UPLOAD = """
+from django.core.files.base import ContentFile
+from pictures.models import Picture
+for text in ("one", "two"):
+    picture = Picture()
+    picture.file.save("cat.txt", ContentFile(text))
+    print(picture.file.name, picture.file.url, picture.file.read().decode())
+"""
+
+
+def test_uploads_are_where_every_machine_has_them(machine, release, expected):
+    """Two of the same name are two, through the same rights that an instance has."""
+    shown = machine.output(f"{release}/manage", "shell", "--verbosity", "0", "--command", UPLOAD).splitlines()
+    (first, first_url, one), (second, _, two) = (line.split() for line in shown)
+    assert (one, two) == ("one", "two") and first != second
+    if machine.variables == "defaults":
+        assert machine.output("cat", f"{expected.data}/media/{second}") == "two"
+        return
+    assert first_url == f"https://cdn.example.com/uploads/{first}"
+    found = account_of("store").client("s3").get_object(Bucket="store-django-static-123456789012", Key=f"uploads/{second}")
+    assert found["Body"].read() == b"two"
+    assert machine.run("test", "-e", f"{expected.data}/media").returncode == 1, "a copy stays on the machine"
 
 
 def test_the_first_release_is_the_only_one(machine, release, expected):

@@ -30,7 +30,7 @@ def test_rights_of_the_defaults_name_what_they_are_for(defaults):
     assert found["ReadOwnFolders"]["Resource"] == [f"{bucket}/{folder}/*" for folder in ("bundles", "releases", "static", "media")]
     assert found["WriteOwnFolders"]["Resource"] == [f"{bucket}/{folder}/*" for folder in ("births", "static", "media")]
     scope = "us-east-1:123456789012"
-    names = ("django-db-credentials", "django-secret-key")
+    names = ("django-app-db-credentials", "django-app-db-credentials-setup", "django-secret-key")
     assert found["ReadOwnSecrets"]["Resource"] == [f"arn:aws:secretsmanager:{scope}:secret:{name}-??????" for name in names]
     assert found["ReadOwnParameters"]["Resource"] == [f"arn:aws:ssm:{scope}:parameter{name}" for name in PARAMETERS["defaults"]]
     assert found["CompleteOwnBirth"]["Resource"].endswith(":autoScalingGroupName/defaults-django-asg")

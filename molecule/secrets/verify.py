@@ -8,7 +8,10 @@ from datetime import datetime
 from tests.acceptance.data import check_secrets
 from tests.acceptance.system import tags_of
 
-NAMES = {"defaults": ("django-db-credentials", "django-secret-key"), "altered": ("shop-db", "shop-key")}
+NAMES = {
+    "defaults": ("django-db-credentials", "django-secret-key", "django-app-db-credentials"),
+    "altered": ("shop-db", "shop-key", "shop-app"),
+}
 
 
 def test_defaults(defaults):
@@ -21,6 +24,11 @@ def test_lengths_and_user(account):
     assert credentials["username"] == ("shop" if account.environment == "altered" else "postgres")
     found = len(credentials["password"]), len(account.secret(NAMES[account.environment][1]))
     assert found == (length, length)
+
+
+def test_the_application_begins_as_the_first_of_two(account):
+    credentials = json.loads(account.secret(NAMES[account.environment][2]))
+    assert credentials["username"] == ("shop_one" if account.environment == "altered" else "django_a")
 
 
 def test_no_two_values_are_the_same(defaults, altered):

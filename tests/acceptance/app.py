@@ -63,6 +63,30 @@ def requests_served(system: System, instance: str, mark: str, seconds: float = 5
     return count
 
 
+def check_logs_reach_cloudwatch(system: System) -> None:
+    """Each instance has a stream of its own for each kind, and what visitors did stands there."""
+    mark = uuid.uuid4().hex
+    for _ in range(6):
+        assert system.get(f"/?{mark}").status == 200
+    for instance in instance_ids(system):
+        await_event(system, f"{instance}/nginx-access", f"/?{mark} ")
+        await_event(system, f"{instance}/gunicorn", "Booting worker")
+
+
+def await_event(system: System, stream: str, text: str, seconds: float = 40) -> None:
+    """Wait until a stream of the application's log group has an event with this text. The agent looks every 5 s."""
+    client, deadline = system.client("logs"), time.monotonic() + seconds
+    found: list[str] = []
+    while not any(text in message for message in found):
+        assert time.monotonic() < deadline, f"{stream} lacks {text!r}; it ends with {found[-3:]}"
+        time.sleep(0.5)
+        try:
+            events = client.get_log_events(logGroupName="/aws/ec2/django-app", logStreamName=stream, startFromHead=False)["events"]
+        except client.exceptions.ResourceNotFoundException:
+            events = []
+        found = [event["message"] for event in events]
+
+
 def check_row_is_written_and_read_back(system: System) -> None:
     """The form of the reference project, as a browser sends it; the row is read until both instances can have shown it."""
     text = write_row(system)

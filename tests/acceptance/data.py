@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import ssl
 import struct
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from botocore.exceptions import ClientError
 
 from lab.podman import containers, podman
 from tests.acceptance.system import System, only, tags_of
+
+# The master's, the application's own, Django's key.
+SECRETS = ("django-db-credentials", "django-app-db-credentials", "django-secret-key")
 
 
 def check_database(system: System) -> None:
@@ -72,10 +78,14 @@ def check_bucket_is_private(system: System, name: str) -> None:
 def check_secrets(system: System) -> None:
     credentials = json.loads(system.secret("django-db-credentials"))
     assert credentials["username"] == "postgres"
+    application = json.loads(system.secret("django-app-db-credentials"))
+    assert application["username"] in ("django_a", "django_b")
     # Counted outside the assert: pytest would print the value of a failed comparison.
-    lengths = len(credentials["password"]), len(system.secret("django-secret-key"))
-    assert lengths[0] >= 20 and lengths[1] >= 50, f"lengths of password and key: {lengths}"
-    for name in ("django-db-credentials", "django-secret-key"):
+    lengths = len(credentials["password"]), len(application["password"]), len(system.secret("django-secret-key"))
+    assert min(lengths[:2]) >= 20 and lengths[2] >= 50, f"lengths of passwords and key: {lengths}"
+    different = credentials["password"] != application["password"]
+    assert different
+    for name in SECRETS:
         described = system.client("secretsmanager").describe_secret(SecretId=name)
         assert tags_of(described).get("Environment") == system.environment
 
@@ -89,11 +99,11 @@ def check_parameter(system: System) -> None:
 
 
 def check_no_secret_in_a_parameter(system: System) -> None:
-    password = json.loads(system.secret("django-db-credentials"))["password"]
+    passwords = [json.loads(system.secret(name))["password"] for name in SECRETS[:2]]
     for page in (
         system.client("ssm").get_paginator("get_parameters_by_path").paginate(Path="/DjangoApp", Recursive=True, WithDecryption=True)
     ):
-        leaking = [entry["Name"] for entry in page["Parameters"] if password in entry["Value"]]
+        leaking = [entry["Name"] for entry in page["Parameters"] if any(password in entry["Value"] for password in passwords)]
         assert not leaking
 
 
@@ -104,11 +114,30 @@ def database_address() -> str:
     return answer.stdout.decode().strip()
 
 
+def from_an_instance(system: System, ask: Callable[[], None]) -> None:
+    """Ask from where the security groups let somebody in: a thread of this process, in the network of an application instance."""
+    instance = system.instances("app")[0]["InstanceId"]
+    pid = podman("inspect", "--format", "{{.State.Pid}}", f"espalier-instance-{instance}").stdout.decode().strip()
+
+    def inside() -> None:
+        with open(f"/proc/{pid}/ns/net") as network:
+            os.setns(network.fileno(), os.CLONE_NEWNET)
+        ask()
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(inside).result()
+
+
 def check_database_speaks_tls(system: System) -> None:
     """The handshake of PostgreSQL's protocol: 8 bytes of SSLRequest, then `S`, then TLS."""
     if system.endpoint_url is None:
         pytest.skip("the database of real AWS is reached from its VPC only")
-    with socket.create_connection((database_address(), 5432), timeout=10) as plain:
+    address = database_address()
+    from_an_instance(system, lambda: speaks_tls(address))
+
+
+def speaks_tls(address: str) -> None:
+    with socket.create_connection((address, 5432), timeout=10) as plain:
         plain.sendall(struct.pack("!ii", 8, 80877103))
         assert plain.recv(1) == b"S", "the database refuses TLS"
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -122,7 +151,12 @@ def check_database_refuses_plain_text(system: System) -> None:
     """As RDS does from PostgreSQL 15 on (rds.force_ssl = 1)."""
     if system.endpoint_url is None:
         pytest.skip("the database of real AWS is reached from its VPC only")
-    with socket.create_connection((database_address(), 5432), timeout=10) as plain:
+    address = database_address()
+    from_an_instance(system, lambda: refuses_plain_text(address))
+
+
+def refuses_plain_text(address: str) -> None:
+    with socket.create_connection((address, 5432), timeout=10) as plain:
         options = b"user\0postgres\0database\0postgresDB\0\0"
         plain.sendall(struct.pack("!ii", 8 + len(options), 196608) + options)
         answer = plain.recv(4096)
@@ -132,7 +166,7 @@ def check_database_refuses_plain_text(system: System) -> None:
 
 def check_deleted_names_are_free(system: System) -> None:
     """A secret in its recovery window blocks its name: after a build none of ours may be in one."""
-    for name in ("django-db-credentials", "django-secret-key"):
+    for name in SECRETS:
         try:
             described = system.client("secretsmanager").describe_secret(SecretId=name)
         except ClientError as error:

@@ -29,7 +29,7 @@ exit 0
 def secret_values(system: System) -> dict[str, str]:
     """The values that nobody may find."""
     return {
-        "database password": json.loads(system.secret("django-db-credentials"))["password"],
+        "database password": json.loads(system.secret("django-app-db-credentials"))["password"],
         "SECRET_KEY": system.secret("django-secret-key"),
     }
 
@@ -57,6 +57,26 @@ def check_secrets_stay_in_their_file(system: System) -> None:
         found = files_on_instance(system, instance, patterns)
         assert len(found) == 1, f"{instance}: found in {found}, expected exactly the environment file"
         assert output(system, instance, "stat", "-c", "%a", found[0]).strip() == "600", found[0]
+
+
+def check_the_master_s_password_is_on_no_instance(system: System) -> None:
+    patterns = spellings({"master's password": json.loads(system.secret("django-db-credentials"))["password"]})
+    for instance in instance_ids(system):
+        found = files_on_instance(system, instance, patterns)
+        assert not found, f"{instance}: found in {found}"
+
+
+def check_the_application_is_not_the_master(system: System) -> None:
+    """Its connections are those of the secret's user, who owns nothing by itself."""
+    statement = (
+        "from django.db import connection as c; k = c.cursor(); k.execute('SELECT session_user, current_user'); print(*k.fetchone())"
+    )
+    wanted = json.loads(system.secret("django-app-db-credentials"))["username"]
+    for instance in instance_ids(system):
+        shown = output(system, instance, "/srv/django-app/current/manage", "shell", "-c", statement)
+        assert shown.split()[-2:] == [wanted, "django_owner"], f"{instance}: {shown}"
+        running = output(system, instance, "python3", "/usr/local/lib/espalier/espalier_database.py", "user")
+        assert running.strip() == wanted, f"{instance}: Gunicorn works as {running}"
 
 
 def check_unit_shows_no_secret(system: System) -> None:

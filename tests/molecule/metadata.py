@@ -1,12 +1,14 @@
 """Instance metadata of a scenario's machine, on the machine itself: what EC2 answers to IMDSv2, with credentials that are nobody's.
 
-Run by a scenario's prepare.sh as root on the machine's own Python; its AWS account believes any key.
+Run by a scenario's prepare.sh as root on the machine's own Python, with the instance's id where that matters; its AWS account believes
+any key.
 """
 
 import http.server
 import json
 import socket
 import subprocess
+import sys
 
 ADDRESS = "169.254.169.254"
 TOKEN = "of-this-machine"
@@ -47,6 +49,8 @@ class Metadata(http.server.BaseHTTPRequestHandler):
 
 def main() -> None:
     ANSWERS["meta-data/local-ipv4"] = own_address()
+    if len(sys.argv) > 1:
+        ANSWERS["meta-data/instance-id"] = sys.argv[1]
     subprocess.run(["ip", "address", "add", f"{ADDRESS}/32", "dev", "lo"], check=True)
     http.server.ThreadingHTTPServer((ADDRESS, 80), Metadata).serve_forever()
 

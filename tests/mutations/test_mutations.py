@@ -57,6 +57,13 @@ MUTATIONS = [
         "a rule without a description",
     ),
     Mutation(
+        "log agent that moves on too early", "logs", "files/espalier_logs.py",
+        "        for name, events in self.streams.events(lines).items():\n            self.patiently(name, events)\n"
+        "        if lines:\n            self.save()\n",
+        "        self.save()\n        for name, events in self.streams.events(lines).items():\n            self.patiently(name, events)\n",
+        "test_nothing_is_lost_by_an_outage",
+    ),
+    Mutation(
         "world-readable environment file", "django", "files/runtime/build.py",
         "path.touch(mode=0o640)", "path.touch(mode=0o644)",
         "the environment file is readable for others",

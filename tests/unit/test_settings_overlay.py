@@ -140,4 +140,42 @@ def test_overlay_is_a_file_of_its_own():
     """It must not import anything of the suite: it runs where only the project's packages are."""
     lines = (Path(RUNTIME) / "espalier_settings.py").read_text().splitlines()
     imported = {line.split()[1].partition(".")[0] for line in lines if line.startswith(("import ", "from "))}
-    assert imported <= set(sys.stdlib_module_names)
+    assert imported <= set(sys.stdlib_module_names) | {"django"}
+
+
+def test_errors_are_logged_unless_the_project_says_how(load):
+    assert load()["LOGGING"]["root"] == {"handlers": ["stderr"], "level": "INFO"}
+    own = {"version": 1, "root": {"level": "ERROR"}}
+    assert load(f"LOGGING = {own}")["LOGGING"] == own
+
+
+MEDIA = {"DJANGO_MEDIA_BUCKET": "shop-files", "DJANGO_MEDIA_PREFIX": "media"}
+DISK = "django.core.files.storage.FileSystemStorage"
+
+
+@pytest.fixture
+def with_storages(load):
+    """A project that brings django-storages, as far as settings can see. Its own scenario runs it."""
+    source = load.release / "source"
+    for name in ("storages", "boto3"):
+        (source / name).mkdir(parents=True)
+        (source / name / "__init__.py").touch()
+    return load
+
+
+def test_uploads_go_to_s3(with_storages):
+    found = with_storages(**MEDIA)["STORAGES"]
+    assert found["default"] == {"BACKEND": "espalier_storage.MediaStorage"} and "staticfiles" in found
+    own = {"default": {"BACKEND": DISK}, "staticfiles": {"BACKEND": "shop.Static"}, "more": {"BACKEND": "shop.More"}}
+    found = with_storages(f"STORAGES = {own}", **MEDIA)["STORAGES"]
+    assert found == own | {"default": {"BACKEND": "espalier_storage.MediaStorage"}}
+
+
+def test_uploads_stay_where_the_project_wants_them(with_storages):
+    own = {"default": {"BACKEND": "shop.Storage"}, "staticfiles": {"BACKEND": "shop.Static"}}
+    assert with_storages(f"STORAGES = {own}", **MEDIA)["STORAGES"] == own
+    assert "STORAGES" not in with_storages()
+
+
+def test_uploads_stay_on_the_disk_of_a_project_without_storages(load):
+    assert "STORAGES" not in load(**MEDIA)

@@ -122,7 +122,8 @@ class Aws:
     def json(self, service, target, **fields):
         """A request of the JSON protocol: target AmazonSSM.GetParameter."""
         head = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": target}
-        return json.loads(self.request(service, body=json.dumps(fields).encode(), headers=head))
+        # Some operations answer nothing.
+        return json.loads(self.request(service, body=json.dumps(fields).encode(), headers=head) or b"{}")
 
     def query(self, service, version, action, **fields):
         """A request of the query protocol."""
@@ -132,15 +133,15 @@ class Aws:
     def parameter(self, name):
         return self.json("ssm", "AmazonSSM.GetParameter", Name=name, WithDecryption=True)["Parameter"]["Value"]
 
-    def secret(self, name):
-        return self.json("secretsmanager", "secretsmanager.GetSecretValue", SecretId=name)["SecretString"]
+    def secret(self, name, stage="AWSCURRENT"):
+        return self.json("secretsmanager", "secretsmanager.GetSecretValue", SecretId=name, VersionStage=stage)["SecretString"]
 
     def get_object(self, bucket, key, to=None):
         """An object's bytes, or the file `to` filled with them."""
         return self.request("s3", "GET", f"/{key}", bucket=bucket, to=to)
 
-    def put_object(self, bucket, key, data):
-        self.request("s3", "PUT", f"/{key}", data, {"Content-Type": "text/plain"}, bucket)
+    def put_object(self, bucket, key, data, headers=None):
+        self.request("s3", "PUT", f"/{key}", data, headers or {"Content-Type": "text/plain"}, bucket)
 
 
 def code_of(words):

@@ -158,6 +158,18 @@ def migrate(options):
         if executor.loader.applied_migrations and not options.allow_breaking and (found := breaking_of(plan, executor.loader)):
             refuse_breaking(found)
         call_command("migrate", interactive=False)
+    if found := local_uploads():
+        print(f"UPLOADS ON DISK: {', '.join(found)}")
+
+
+def local_uploads():
+    """Fields whose files stay on the machine that an upload reaches."""
+    from django.apps import apps
+    from django.core.files.storage import FileSystemStorage
+    from django.db.models import FileField
+
+    fields = (field for model in apps.get_models() for field in model._meta.get_fields() if isinstance(field, FileField))
+    return [str(field) for field in fields if isinstance(field.storage, FileSystemStorage)]
 
 
 def plan(_options):

@@ -8,7 +8,10 @@ import importlib
 import json
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+
+import django
 
 _project = importlib.import_module(os.environ["ESPALIER_SETTINGS_MODULE"])
 globals().update({name: getattr(_project, name) for name in dir(_project) if name.isupper()})
@@ -57,6 +60,17 @@ STATIC_ROOT = _path(_own("STATIC_ROOT"), _release / "static")
 STATIC_URL = os.environ.get("DJANGO_STATIC_URL") or _own("STATIC_URL")
 MEDIA_ROOT = _writable(_own("MEDIA_ROOT"), "media")
 
+# Where the project leaves uploads on the machine's disk and brings django-storages, they go to S3: there is more than one machine.
+_files = (_own("STORAGES") or {}).get("default", {}).get("BACKEND") or _own("DEFAULT_FILE_STORAGE") or ""
+_on_disk = _files in ("", "django.core.files.storage.FileSystemStorage", "django.core.files.storage.filesystem.FileSystemStorage")
+if os.environ.get("DJANGO_MEDIA_BUCKET") and _on_disk and find_spec("storages") and find_spec("boto3"):
+    if django.VERSION < (4, 2) or (django.VERSION < (5, 1) and (_own("DEFAULT_FILE_STORAGE") or _own("STATICFILES_STORAGE"))):
+        # Both ways at once are refused.
+        DEFAULT_FILE_STORAGE = "espalier_storage.MediaStorage"
+    else:
+        _static = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
+        STORAGES = {**(_own("STORAGES") or _static), "default": {"BACKEND": "espalier_storage.MediaStorage"}}
+
 DATABASES = {alias: dict(database) for alias, database in (_own("DATABASES") or {}).items()}
 _default = DATABASES.get("default") or {}
 if os.environ.get("RDS_HOSTNAME") and _default.get("HOST") != os.environ["RDS_HOSTNAME"]:
@@ -75,5 +89,15 @@ if os.environ.get("RDS_HOSTNAME") and _default.get("HOST") != os.environ["RDS_HO
 for _database in DATABASES.values():
     if _database.get("ENGINE") == "django.db.backends.sqlite3":
         _database["NAME"] = _writable(_database.get("NAME"), Path(_database.get("NAME") or "db.sqlite3").name)
+
+# Django's own default tells nobody but the administrators by mail, and a 500 would leave no trace.
+if not _own("LOGGING"):
+    LOGGING = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"handlers": ["stderr"], "level": "INFO"},
+    }
 
 globals().update(json.loads(os.environ.get("ESPALIER_SETTINGS") or "{}"))

@@ -84,10 +84,6 @@ actions:
   sample: [restored]
 """
 
-import json
-import secrets
-import string
-
 try:
     from botocore.exceptions import BotoCoreError, ClientError
 except ImportError:
@@ -100,14 +96,9 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     boto3_tag_list_to_ansible_dict,
     compare_aws_tags,
 )
+from ansible_collections.espalier.aws.plugins.module_utils.secret_values import generate
 
-ALPHABET = string.ascii_letters + string.digits + "-_"
 OWNER_TAGS = ("Project", "Environment")
-
-
-def generate(length, username=None):
-    value = "".join(secrets.choice(ALPHABET) for _ in range(length))
-    return json.dumps({"username": username, "password": value}) if username else value
 
 
 def owner_of(tags):

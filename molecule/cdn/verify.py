@@ -1,0 +1,43 @@
+"""Read from CloudFront: which bucket is served, how it is asked, and to whom."""
+
+from __future__ import annotations
+
+NAME = {"defaults": "defaults-django-cdn", "altered": "shop-files"}
+BUCKET = {"defaults": "defaults-django-static-123456789012", "altered": "shop-static"}
+
+
+def distribution(account) -> dict | None:
+    listed = account.client("cloudfront").list_distributions()["DistributionList"].get("Items", [])
+    return next((found for found in listed if found["Comment"] == NAME[account.environment]), None)
+
+
+def test_the_bucket_is_asked_with_signed_requests(account):
+    (origin,) = distribution(account)["Origins"]["Items"]
+    assert origin["DomainName"] == f"{BUCKET[account.environment]}.s3.us-east-1.amazonaws.com"
+    control = account.client("cloudfront").get_origin_access_control(Id=origin["OriginAccessControlId"])["OriginAccessControl"]
+    assert control["OriginAccessControlConfig"]["SigningBehavior"] == "always"
+
+
+def test_visitors_come_over_https(account):
+    found = distribution(account)
+    assert found["Enabled"] and found["DefaultCacheBehavior"]["ViewerProtocolPolicy"] == "redirect-to-https"
+    assert found["DefaultCacheBehavior"]["Compress"]
+
+
+def test_names_and_places(defaults, altered):
+    assert distribution(defaults)["ViewerCertificate"]["CloudFrontDefaultCertificate"]
+    assert distribution(defaults)["PriceClass"] == "PriceClass_100"
+    found = distribution(altered)
+    assert (found["Aliases"]["Items"], found["PriceClass"]) == (["static.example.com"], "PriceClass_All")
+    assert found["ViewerCertificate"]["MinimumProtocolVersion"] == "TLSv1.2_2021"
+
+
+def test_tags(account):
+    tags = account.client("cloudfront").list_tags_for_resource(Resource=distribution(account)["ARN"])["Tags"]["Items"]
+    assert {"Key": "Environment", "Value": account.environment} in tags
+
+
+def test_gone(account):
+    assert distribution(account) is None
+    controls = account.client("cloudfront").list_origin_access_controls()["OriginAccessControlList"].get("Items", [])
+    assert NAME[account.environment] not in [control["Name"] for control in controls]

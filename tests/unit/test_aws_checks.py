@@ -187,3 +187,25 @@ def test_the_module(aws, capsys):
     )
     assert [found["variable"] for found in result["findings"]] == ["zones", "--tags"]
     assert result["changed"] is False
+
+
+def test_hosted_zones(aws):
+    assert aws_checks.hosted_zone(aws, Input("zone", "")) == []
+    assert "no public hosted zone" in one(aws_checks.hosted_zone(aws, Input("zone", "example.com")))["problem"]
+    aws.clients["route53"].create_hosted_zone(Name="www.example.com", CallerReference="1")
+    assert aws_checks.hosted_zone(aws, Input("zone", "example.com"))
+    aws.clients["route53"].create_hosted_zone(Name="example.com", CallerReference="2")
+    assert aws_checks.hosted_zone(aws, Input("zone", "Example.com.")) == []
+
+
+@pytest.mark.parametrize("name", ["ELBSecurityPolicy-TLS13-1-2-2021-06", "ELBSecurityPolicy-TLS13-1-3-2021-06"])
+def test_tls_policies(aws, name):
+    assert aws_checks.tls_policy(aws, Input("policy", name)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [("ELBSecurityPolicy-2016-08", "TLSv1.1, TLSv1."), ("ELBSecurityPolicy-TLS13-1-1-2021-06", "TLSv1.1."), ("strong", "no such policy")],
+)
+def test_old_tls_policies(aws, name, word):
+    assert word in one(aws_checks.tls_policy(aws, Input("policy", name)))["problem"]

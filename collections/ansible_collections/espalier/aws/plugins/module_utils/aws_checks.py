@@ -203,6 +203,35 @@ def certificate(aws: Aws, arn: Input) -> list[dict]:
     return [finding(arn.name, arn.value, f"the certificate is {status}, and a listener needs an issued one.", fix)]
 
 
+def hosted_zone(aws: Aws, zone: Input) -> list[dict]:
+    """A public zone of this account; empty is none."""
+    if not zone.value:
+        return []
+    name = str(zone.value).rstrip(".").lower()
+    found = aws.clients["route53"].list_hosted_zones_by_name(DNSName=name)["HostedZones"]
+    if any(one["Name"].rstrip(".") == name and not one["Config"].get("PrivateZone") for one in found):
+        return []
+    fix = f"Make the zone in Route 53 and delegate to it, correct {zone.name}, or bring a certificate (load_balancer_certificate_arn)."
+    return [finding(zone.name, zone.value, f"account {aws.account_id} has no public hosted zone of this name.", fix)]
+
+
+def tls_policy(aws: Aws, policy: Input) -> list[dict]:
+    """A policy of Elastic Load Balancing that speaks TLS 1.2 or newer only."""
+    default = f"Set {policy.name} to ELBSecurityPolicy-TLS13-1-2-2021-06."
+    try:
+        found = aws.clients["elbv2"].describe_ssl_policies(Names=[policy.value])["SslPolicies"]
+    except ClientError as error:
+        if _code(error) not in ("SSLPolicyNotFound", "ValidationError"):
+            raise
+        found = []
+    if not found:
+        return [finding(policy.name, policy.value, "Elastic Load Balancing has no such policy.", default)]
+    old = [protocol for protocol in found[0]["SslProtocols"] if protocol not in ("TLSv1.2", "TLSv1.3")]
+    if not old:
+        return []
+    return [finding(policy.name, policy.value, f"it still speaks {', '.join(old)}.", default)]
+
+
 def vpc(aws: Aws, cidr_block: Input) -> list[dict]:
     """The CIDR block of a VPC cannot be changed."""
     vpcs = aws.clients["ec2"].describe_vpcs(Filters=aws.filters())["Vpcs"]
@@ -240,6 +269,19 @@ def instances(aws: Aws, tags: Input, inventory_hosts: Input) -> list[dict]:
 
 CHECKS = {
     function.__name__: function
-    for function in (bucket, certificate, database, instance_types, instances, log_group, parameter, secret, vpc, zones)
+    for function in (
+        bucket,
+        certificate,
+        database,
+        hosted_zone,
+        instance_types,
+        instances,
+        log_group,
+        parameter,
+        secret,
+        tls_policy,
+        vpc,
+        zones,
+    )
 }
-SERVICES = ("ec2", "rds", "ssm", "secretsmanager", "s3", "acm", "logs")
+SERVICES = ("ec2", "rds", "ssm", "secretsmanager", "s3", "acm", "logs", "route53", "elbv2")

@@ -74,6 +74,7 @@ NAME_RULES = {
 # Of what the names of an environment are made; each service's own rule is checked on the whole name.
 WORD = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 EMAIL = re.compile(r"[^@\s,;<>\"]+@[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)+")
+HOST_NAME = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]*[a-z0-9])?")
 GIT_ADDRESS = re.compile(r"(https?|ssh|git|file)://\S+|[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:\S+")
 
 
@@ -268,6 +269,30 @@ def email(address: Input, enabled: Input | None = None) -> list[dict]:
     ]
 
 
+def host_names(domains: Input, zone: Input) -> list[dict]:
+    """Names that a zone of Route 53 can hold and ACM certifies; nothing to say without a zone."""
+    if not zone.value:
+        return []
+    findings = []
+    if not domains.value:
+        problem = f"{zone.name} is {zone.value}, and no host name would be served."
+        findings.append(finding(domains.name, None, problem, f"Set app_domains, for example to [www.{zone.value}]."))
+    suffix = str(zone.value).rstrip(".").lower()
+    wrong = [name for name in domains.value or [] if not HOST_NAME.fullmatch(str(name))]
+    strangers = [name for name in domains.value or [] if name not in wrong and name != suffix and not str(name).endswith(f".{suffix}")]
+    if wrong:
+        fix = "Use lower-case names such as www.example.com or *.example.com (.example.com in app_domains)."
+        findings.append(finding(domains.name, domains.value, f"{', '.join(map(str, wrong))} is no host name.", fix))
+    if strangers:
+        problem = f"{', '.join(strangers)} is not in the zone {suffix}, so no certificate could be validated for it."
+        fix = f"Leave it out, or bring a certificate of your own (load_balancer_certificate_arn) and leave {zone.name} empty."
+        findings.append(finding(domains.name, domains.value, problem, fix))
+    # ACM's quota of names in one certificate, which AWS raises on request; the first is the common name, of 64 characters at most.
+    if len(domains.value or []) > 10:
+        findings.append(finding(domains.name, domains.value, "ACM takes 10 names in a certificate.", "Use *.name for all of one level."))
+    return findings
+
+
 def _identifiers(text: str) -> bool:
     return all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split("."))
 
@@ -332,6 +357,7 @@ CHECKS = {
         dotted_module,
         email,
         environment,
+        host_names,
         names,
         network,
         ordered,

@@ -8,4 +8,18 @@ Each addition is a module of this package with
   called with `lab.control.call`.
 """
 
-ADDITIONS = ("ec2", "images", "vpc", "autoscaling", "ssm", "rds", "rds_parameters", "rds_replication", "elbv2", "s3", "acm", "wafv2")
+ADDITIONS = (
+    "ec2",
+    "images",
+    "vpc",
+    "autoscaling",
+    "ssm",
+    "rds",
+    "rds_parameters",
+    "rds_replication",
+    "elbv2",
+    "s3",
+    "acm",
+    "wafv2",
+    "budgets",
+)

@@ -321,3 +321,12 @@ def test_host_names_of_a_zone():
 )
 def test_wrong_host_names(domains, word):
     assert word in one(host_names(domains))["problem"]
+
+
+@pytest.mark.parametrize(
+    ("second", "days", "word"),
+    [("", 0, None), ("us-west-2", 7, None), ("Oregon", 7, "no region"), ("us-east-1", 7, "itself"), ("us-west-2", 0, "no backups to copy")],
+)
+def test_a_second_region(second, days, word):
+    found = input_checks.second_region(Input("region", "us-east-1"), Input("second", second), Input("days", days))
+    assert word in one(found)["problem"] if word else found == []

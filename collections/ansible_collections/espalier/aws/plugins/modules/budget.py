@@ -47,8 +47,8 @@ options:
     elements: str
   cost_filters:
     description:
-      - What is counted, by dimension, for example C({TagKeyValue: ["user:Environment$production"]}) once the tag is activated for
-        cost allocation. Empty for the whole account.
+      - What is counted, lists of values by dimension. Under C(TagKeyValue) a value such as C(user:Environment$production) counts what
+        carries the tag, once it is activated for cost allocation. Empty for the whole account.
     type: dict
     default: {}
   state:

@@ -74,6 +74,7 @@ NAME_RULES = {
 # Of what the names of an environment are made; each service's own rule is checked on the whole name.
 WORD = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 EMAIL = re.compile(r"[^@\s,;<>\"]+@[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)+")
+REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 HOST_NAME = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]*[a-z0-9])?")
 GIT_ADDRESS = re.compile(r"(https?|ssh|git|file)://\S+|[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:\S+")
 
@@ -293,6 +294,21 @@ def host_names(domains: Input, zone: Input) -> list[dict]:
     return findings
 
 
+def second_region(region: Input, second: Input, retention_days: Input) -> list[dict]:
+    """Where backups are copied to; empty is nowhere."""
+    if not second.value:
+        return []
+    if not REGION.fullmatch(str(second.value)):
+        return [finding(second.name, second.value, "this is no region of AWS.", f"Set {second.name} to a region such as us-west-2.")]
+    if second.value == region.value:
+        problem = f"this is {region.name} itself, and a copy beside the original is lost with it."
+        return [finding(second.name, second.value, problem, f"Set {second.name} to another region, or leave it empty.")]
+    if retention_days.value == 0:
+        problem = f"{retention_days.name} is 0: there are no backups to copy."
+        return [finding(second.name, second.value, problem, f"Set {retention_days.name} to 1 or more, or leave {second.name} empty.")]
+    return []
+
+
 def _identifiers(text: str) -> bool:
     return all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split("."))
 
@@ -362,6 +378,7 @@ CHECKS = {
         network,
         ordered,
         same,
+        second_region,
         source,
         wsgi_path,
         zones,

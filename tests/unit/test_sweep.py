@@ -137,6 +137,9 @@ def build_rest(environment: str, project: str) -> None:
     boto3.client("wafv2").create_web_acl(
         Name=f"{prefix}-waf", Scope="REGIONAL", DefaultAction={"Allow": {}}, VisibilityConfig=seen, Tags=ours
     )
+    boto3.client("ssm").create_document(
+        Name=f"{prefix}-shell", Content='{"schemaVersion": "1.0", "sessionType": "Standard_Stream"}', DocumentType="Session", Tags=ours
+    )
     boto3.client("acm").request_certificate(DomainName="www.example.com", ValidationMethod="DNS", Tags=ours)
 
 
@@ -156,7 +159,7 @@ def test_everything_is_found(sweep):
         [row[0] for row in remains.EC2]
         + ["AMI", "DB instance", "DB parameter group", "DB subnet group", "EBS snapshot", "IAM instance profile", "IAM policy", "IAM role"]
         + ["S3 bucket", "SNS topic", "SSM parameter", "alarm", "auto scaling group", "instance", "load balancer", "log group"]
-        + ["network interface", "secret", "target group", "budget", "certificate", "dashboard", "web ACL"]
+        + ["network interface", "secret", "target group", "budget", "certificate", "dashboard", "web ACL", "session document"]
     )
     assert kinds.count("network interface") == 2, "a load balancer's interface carries no tag"
     assert kinds.count("log group") == 3, "RDS's log groups carry no tag"

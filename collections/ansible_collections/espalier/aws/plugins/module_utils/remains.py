@@ -176,6 +176,13 @@ def parameters(clients: Clients, scope: Scope) -> Iterator[Remain]:
         yield Remain("SSM parameter", one["Name"])
 
 
+def session_documents(clients: Clients, scope: Scope) -> Iterator[Remain]:
+    wanted = [{"Key": "Owner", "Values": ["Self"]}, {"Key": "DocumentType", "Values": ["Session"]}]
+    for one in pages(clients("ssm"), "list_documents", "DocumentIdentifiers", Filters=wanted):
+        if one["Name"].startswith(f"{scope.prefix}-") and is_ours(scope, one["Name"], tags_of(one)):
+            yield Remain("session document", one["Name"])
+
+
 def identities(clients: Clients, scope: Scope) -> Iterator[Remain]:
     """IAM is global and does not filter: names first, then the tags of the few that are left."""
     client = clients("iam")
@@ -255,7 +262,7 @@ def certificates(clients: Clients, scope: Scope) -> Iterator[Remain]:
 def log_groups(clients: Clients, scope: Scope) -> Iterator[Remain]:
     """Of our own names and of the database's logs, which RDS makes and never removes."""
     client = clients("logs")
-    for prefix in ("/aws/ec2/", "/aws/vpc/", "aws-waf-logs-", f"/aws/rds/instance/{scope.prefix}-postgres/"):
+    for prefix in ("/aws/ec2/", "/aws/vpc/", "/aws/ssm/", "aws-waf-logs-", f"/aws/rds/instance/{scope.prefix}-postgres/"):
         for one in pages(client, "describe_log_groups", "logGroups", logGroupNamePrefix=prefix):
             # The listing has no tags, and the call for them wants the ARN without its ":*".
             answer = unless_missing(["ResourceNotFoundException"], client.list_tags_for_resource, resourceArn=one["arn"].removesuffix(":*"))
@@ -299,6 +306,7 @@ READERS: tuple[Reader, ...] = (
     buckets,
     secrets,
     parameters,
+    session_documents,
     identities,
     topics,
     alarms,

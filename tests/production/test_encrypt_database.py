@@ -1,4 +1,4 @@
-"""playbooks/encrypt_database.yml on an environment of its own: refused, done, gone back, finished; on paper, as far as an API can show it."""
+"""playbooks/encrypt_database.yml on an environment of its own, as far as an API can show it: refused, done, gone back, finished."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ MUTATIONS = [
     ),
     Mutation(
         "web ACL that only counts", "waf", "vars/main.yml",
-        "{{ 'count' if waf_count_only else 'none' }}", "count",
+        "count_only=waf_count_only", "count_only=true",
         "managed rules only count",
     ),
     Mutation(

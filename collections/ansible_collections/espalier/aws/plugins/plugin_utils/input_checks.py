@@ -259,7 +259,7 @@ def email(address: Input, enabled: Input | None = None) -> list[dict]:
     if enabled and enabled.value is False:
         return []
     if not address.value:
-        problem = "alarms are on, and without an e-mail address nobody would hear them."
+        problem = f"{enabled.name if enabled else address.name} is on, and without an e-mail address nobody would hear of it."
         return [finding(address.name, address.value or None, problem, f"Set {address.name} to an address that people read{switch}.")]
     addresses = address.value if isinstance(address.value, list) else [address.value]
     wrong = [str(one) for one in addresses if not EMAIL.fullmatch(str(one)) or len(str(one)) > 254]

@@ -109,6 +109,7 @@ import time
 with contextlib.suppress(ImportError):  # AnsibleAWSModule reports the missing library
     from botocore.exceptions import BotoCoreError, ClientError
 
+from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 
@@ -122,6 +123,14 @@ class RequestError(Exception):
     """A certificate that cannot be had; the message says why."""
 
 
+def tags_of(client, arn):
+    """None of a certificate that somebody has removed meanwhile."""
+    try:
+        return {tag["Key"]: tag.get("Value", "") for tag in client.list_tags_for_certificate(CertificateArn=arn)["Tags"]}
+    except is_boto3_error_code("ResourceNotFoundException"):
+        return {}
+
+
 @AWSRetry.jittered_backoff()
 def list_own(client, name, tags):
     """Descriptions of our certificates, the oldest first."""
@@ -131,8 +140,7 @@ def list_own(client, name, tags):
     for page in client.get_paginator("list_certificates").paginate():
         for summary in page["CertificateSummaryList"]:
             arn = summary["CertificateArn"]
-            answer = client.list_tags_for_certificate(CertificateArn=arn)
-            if wanted.items() <= {tag["Key"]: tag.get("Value", "") for tag in answer["Tags"]}.items():
+            if wanted.items() <= tags_of(client, arn).items():
                 found.append(client.describe_certificate(CertificateArn=arn)["Certificate"])
     return sorted(found, key=lambda one: str(one.get("CreatedAt", "")))
 

@@ -28,7 +28,7 @@ lab-logs:  ## Logs of the lab's parts (PART=instances for one)
 	@python -m lab logs $(PART)
 
 test:  ## All tests: lint, unit, every role alone, end to end in the lab
-	@bin/setup lab && python -m pytest tests/lint tests/unit tests/e2e tests/molecule
+	@bin/setup lab && python -m pytest tests/lint tests/unit tests/e2e tests/molecule tests/production
 
 lint:  ## yamllint, ansible-lint, ruff, shellcheck
 	@bin/setup lab && python -m pytest tests/lint

@@ -8,4 +8,23 @@ Each addition is a module of this package with
   called with `lab.control.call`.
 """
 
-ADDITIONS = ("ec2", "images", "vpc", "autoscaling", "ssm", "rds", "elbv2", "s3", "sns", "cloudwatch", "firewall", "secrets", "cloudfront")
+ADDITIONS = (
+    "ec2",
+    "images",
+    "vpc",
+    "autoscaling",
+    "ssm",
+    "rds",
+    "rds_parameters",
+    "rds_replication",
+    "elbv2",
+    "s3",
+    "acm",
+    "wafv2",
+    "budgets",
+    "sns",
+    "cloudwatch",
+    "firewall",
+    "secrets",
+    "cloudfront",
+)

@@ -18,23 +18,69 @@ CHECKS = (
 LOG_GROUPS = {"defaults": ("/aws/ec2/django-app", 30), "altered": ("/shop/application", 365), "silent": ("/silent/application", 30)}
 
 
+def by_name(account) -> dict[str, dict]:
+    """Without their common beginning."""
+    prefix = "altered-django-shop-" if account.environment == "altered" else f"{account.prefix}-"
+    found = monitoring.alarms(account)
+    assert all(alarm["AlarmName"].startswith(prefix) for alarm in found)
+    return {alarm["AlarmName"].removeprefix(prefix): alarm for alarm in found}
+
+
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_defaults(defaults, check):
     check(defaults)
 
 
 def test_altered(altered):
-    found = {alarm["MetricName"]: alarm for alarm in monitoring.alarms(altered)}
-    cpu, unhealthy = found["CPUUtilization"], found["UnHealthyHostCount"]
-    assert cpu["AlarmName"].startswith("altered-django-shop")
+    found = by_name(altered)
+    cpu, unhealthy = found["cpu-high"], found["unhealthy-targets"]
     assert (cpu["Threshold"], cpu["Period"], cpu["EvaluationPeriods"]) == (60, 60, 5)
     assert (unhealthy["Threshold"], unhealthy["Period"], unhealthy["EvaluationPeriods"]) == (0, 120, 2)
     monitoring.check_scaling_events_are_told(altered)
 
 
 def test_what_missing_data_means(defaults):
-    found = {alarm["MetricName"]: alarm["TreatMissingData"] for alarm in monitoring.alarms(defaults)}
-    assert found == {"CPUUtilization": "missing", "UnHealthyHostCount": "notBreaching"}
+    found = {name: alarm["TreatMissingData"] for name, alarm in by_name(defaults).items()}
+    assert found == {"cpu-high": "missing", "unhealthy-targets": "notBreaching"}
+
+
+DATABASE = {
+    "database-storage-low": ("FreeStorageSpace", "Minimum", "LessThanThreshold", 5 * 1024**3),
+    "database-connections-high": ("DatabaseConnections", "Maximum", "GreaterThanThreshold", 60),
+    "database-cpu-high": ("CPUUtilization", "Average", "GreaterThanThreshold", 70),
+}
+
+
+@pytest.mark.parametrize("name", DATABASE)
+def test_alarms_of_the_database(altered, name):
+    alarm = by_name(altered)[name]
+    assert (alarm["MetricName"], alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == DATABASE[name]
+    assert (alarm["Namespace"], alarm["Period"], alarm["EvaluationPeriods"]) == ("AWS/RDS", 300, 3)
+    assert monitoring.dimensions(alarm) == {"DBInstanceIdentifier": "shop-postgres"}
+
+
+REQUESTS = {
+    "errors-high": (2, {"RequestCount": "Sum", "HTTPCode_Target_5XX_Count": "Sum", "HTTPCode_ELB_5XX_Count": "Sum"}),
+    "latency-high": (0.5, {"RequestCount": "Sum", "TargetResponseTime": "p95"}),
+}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_alarms_of_what_visitors_meet(altered, name):
+    alarm = by_name(altered)[name]
+    threshold, metrics = REQUESTS[name]
+    assert (alarm["Threshold"], alarm["EvaluationPeriods"], alarm["DatapointsToAlarm"]) == (threshold, 5, 3)
+    expression = only([one for one in alarm["Metrics"] if one["ReturnData"]], "expression")["Expression"]
+    assert expression.startswith("IF(requests >= 100,"), "few requests ring, too"
+    stats = [one["MetricStat"] for one in alarm["Metrics"] if "MetricStat" in one]
+    assert {one["Metric"]["MetricName"]: one["Stat"] for one in stats} == metrics
+    balancer = altered.load_balancer()["LoadBalancerArn"].partition(":loadbalancer/")[2]
+    assert {str(one["Metric"]["Dimensions"]) for one in stats} == {str([{"Name": "LoadBalancer", "Value": balancer}])}
+
+
+def test_tags_of_alarms(altered):
+    answer = altered.client("cloudwatch").list_tags_for_resource(ResourceARN=by_name(altered)["cpu-high"]["AlarmArn"])
+    assert {tag["Key"]: tag["Value"] for tag in answer["Tags"]}["Team"] == "shop"
 
 
 def test_its_end_is_told_too(account):

@@ -48,7 +48,12 @@ def test_rights(altered):
         "ReadOwnParameters",
         "DenyOtherParameters",
         "CompleteOwnBirth",
+        "WriteSessionLog",
+        "FindSessionLog",
     }
+    shells = "arn:aws:logs:us-east-1:123456789012:log-group:/shop/shells"
+    assert found["WriteSessionLog"]["Resource"] == [shells, f"{shells}:*"]
+    assert found["FindSessionLog"]["Action"] == "logs:DescribeLogGroups"
     group = "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:*:autoScalingGroupName/shop"
     assert found["CompleteOwnBirth"]["Resource"] == group
     assert found["ReadOwnFolders"]["Resource"] == ["arn:aws:s3:::shop-files/images/*"]

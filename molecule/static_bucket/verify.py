@@ -48,6 +48,18 @@ def test_unencrypted_transport_is_refused(altered):
     assert [(s["Principal"], s["Action"], s["Resource"]) for s in refusal] == [("*", "s3:*", [arn, f"{arn}/*"])]
 
 
+def test_load_balancers_of_this_account_may_write_logs(defaults):
+    (statement,) = json.loads(defaults.client("s3").get_bucket_policy(Bucket=NAME["defaults"])["Policy"])["Statement"]
+    assert (statement["Effect"], statement["Action"]) == ("Allow", "s3:PutObject")
+    assert statement["Principal"] == {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"}
+    assert statement["Resource"] == f"arn:aws:s3:::{NAME['defaults']}/logs/load-balancer/AWSLogs/123456789012/*"
+
+
+def test_nobody_else_may_do_anything(altered):
+    statements = json.loads(altered.client("s3").get_bucket_policy(Bucket=NAME["altered"])["Policy"])["Statement"]
+    assert not [statement for statement in statements if statement["Effect"] == "Allow"]
+
+
 def test_gone(account):
     names = {bucket["Name"] for bucket in account.client("s3").list_buckets()["Buckets"]}
     assert NAME[account.environment] not in names

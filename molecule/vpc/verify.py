@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.acceptance import network
 from tests.acceptance.system import only, tags_of
@@ -47,6 +48,48 @@ def test_no_machine_gets_a_public_address_by_itself(account):
     assert not [subnet for subnet in account.described("describe_subnets", "Subnets") if subnet["MapPublicIpOnLaunch"]]
 
 
+def default_group(account) -> dict:
+    named = [{"Name": "group-name", "Values": ["default"]}, {"Name": "vpc-id", "Values": [account.vpc_id()]}]
+    return only(account.client("ec2").describe_security_groups(Filters=named)["SecurityGroups"], "default security group")
+
+
+def test_the_default_security_group_is_closed(defaults):
+    group = default_group(defaults)
+    assert group["IpPermissions"] == group["IpPermissionsEgress"] == []
+
+
+def test_the_default_security_group_may_stay_as_aws_made_it(altered):
+    assert default_group(altered)["IpPermissionsEgress"]
+
+
+def test_nothing_is_logged_unless_asked(defaults):
+    assert not defaults.client("ec2").describe_flow_logs(Filters=defaults.filters)["FlowLogs"]
+    with pytest.raises(ClientError, match="NoSuchEntity"):
+        defaults.client("iam").get_role(RoleName="defaults-django-flow-logs")
+
+
+def test_connections_are_logged(altered):
+    log = only(altered.client("ec2").describe_flow_logs(Filters=altered.filters)["FlowLogs"], "flow log")
+    assert (log["ResourceId"], log["TrafficType"], log["MaxAggregationInterval"]) == (altered.vpc_id(), "REJECT", 60)
+    assert (log["LogDestinationType"], log["LogGroupName"]) == ("cloud-watch-logs", "/shop/connections")
+    group = only(altered.client("logs").describe_log_groups(logGroupNamePrefix="/shop/connections")["logGroups"], "log group")
+    assert group["retentionInDays"] == 90
+
+
+def test_the_role_of_the_flow_logs_writes_there_and_nowhere_else(altered):
+    iam, name = altered.client("iam"), "shop-flow-logs"
+    log = only(altered.client("ec2").describe_flow_logs(Filters=altered.filters)["FlowLogs"], "flow log")
+    role = iam.get_role(RoleName=name)["Role"]
+    assert log["DeliverLogsPermissionArn"] == role["Arn"]
+    trust = only(role["AssumeRolePolicyDocument"]["Statement"], "statement")
+    assert trust["Principal"] == {"Service": "vpc-flow-logs.amazonaws.com"}
+    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
+    statements = iam.get_role_policy(RoleName=name, PolicyName=name)["PolicyDocument"]["Statement"]
+    writing = only([one for one in statements if "logs:PutLogEvents" in one["Action"]], "statement")
+    arn = "arn:aws:logs:us-east-1:123456789012:log-group:/shop/connections"
+    assert writing["Resource"] == [arn, f"{arn}:*"]
+
+
 def test_names_and_tags(account):
     prefix = "shop" if account.environment == "altered" else account.prefix
     for operation, key in KINDS.items():
@@ -59,5 +102,9 @@ def test_names_and_tags(account):
 def test_gone(account):
     for operation, key in KINDS.items():
         assert not account.described(operation, key), key
+    assert not account.client("ec2").describe_flow_logs(Filters=account.filters)["FlowLogs"]
+    assert not account.client("logs").describe_log_groups(logGroupNamePrefix="/shop/connections")["logGroups"]
+    with pytest.raises(ClientError, match="NoSuchEntity"):
+        account.client("iam").get_role(RoleName="shop-flow-logs")
     alive = {"Name": "state", "Values": ["pending", "available"]}
     assert not account.client("ec2").describe_nat_gateways(Filters=[alive])["NatGateways"]

@@ -211,3 +211,25 @@ def check_no_unit_failed(system: System) -> None:
     for instance in instance_ids(system):
         failed = output(system, instance, "systemctl", "--failed", "--no-legend", "--plain")
         assert not failed.strip(), f"{instance}: {failed}"
+
+
+LOOK_AT_DATABASE = """
+from django.db import connection
+connection.ensure_connection()
+options = dict(connection.get_connection_params())
+print("mode", options.get("sslmode"), connection.connection.info.get_parameters().get("sslmode"))
+stranger = dict(options, sslrootcert="/etc/ssl/certs/ca-certificates.crt")
+try:
+    connection.get_new_connection(stranger)
+    print("believed")
+except Exception as error:
+    print("refused" if "certificate verify failed" in str(error) else error)
+"""
+
+
+def check_database_certificate_is_checked(system: System) -> None:
+    """Django knows RDS's authorities, and believes no others."""
+    for instance in instance_ids(system):
+        said = output(system, instance, "/srv/django-app/current/manage", "shell", "-c", LOOK_AT_DATABASE)
+        assert "mode verify-full" in said, said
+        assert "refused" in said and "believed" not in said, f"any certificate is good enough: {said}"

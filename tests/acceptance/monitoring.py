@@ -19,7 +19,9 @@ def dimensions(alarm: dict) -> dict[str, str]:
 
 
 def check_cpu_alarm(system: System) -> None:
-    alarm = only([alarm for alarm in alarms(system) if alarm["MetricName"] == "CPUUtilization"], "CPU alarm")
+    # The database has one of its own, alarms on expressions have no metric.
+    metric = ("AWS/EC2", "CPUUtilization")
+    alarm = only([alarm for alarm in alarms(system) if (alarm.get("Namespace"), alarm.get("MetricName")) == metric], "CPU alarm")
     assert (alarm["Namespace"], alarm["Statistic"], alarm["ComparisonOperator"]) == ("AWS/EC2", "Average", "GreaterThanThreshold")
     assert alarm["Threshold"] == 80
     assert alarm["Period"] * alarm["EvaluationPeriods"] == 600, "10 minutes"
@@ -28,7 +30,7 @@ def check_cpu_alarm(system: System) -> None:
 
 
 def check_unhealthy_targets_alarm(system: System) -> None:
-    alarm = only([alarm for alarm in alarms(system) if alarm["MetricName"] == "UnHealthyHostCount"], "alarm of unhealthy targets")
+    alarm = only([alarm for alarm in alarms(system) if alarm.get("MetricName") == "UnHealthyHostCount"], "alarm of unhealthy targets")
     assert alarm["Namespace"] == "AWS/ApplicationELB"
     balancer, group = system.load_balancer()["LoadBalancerArn"], system.target_group()["TargetGroupArn"]
     assert dimensions(alarm) == {"LoadBalancer": balancer.partition(":loadbalancer/")[2], "TargetGroup": group.rpartition(":")[2]}

@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+from lab import tls
 from tests.acceptance.network import SUBNETS, ZONES
 from tests.acceptance.system import System
 
@@ -96,9 +97,16 @@ class Parents:
             # moto takes no tags with the registration.
             ec2.create_tags(Resources=[image], Tags=self.tags(ManagedBy="espalier", Role="image", Name=f"{self.system.prefix}-image"))
 
+    def hosted_zone(self) -> None:
+        """Each environment has its own, so that a record's owner can be told."""
+        name = f"{self.system.environment}.example.com"
+        answer = self.system.client("route53").create_hosted_zone(Name=name, CallerReference=name)
+        self.made["zone_id"] = answer["HostedZone"]["Id"].rpartition("/")[2]
+
     def certificate(self) -> None:
-        acm = self.system.client("acm")
-        self.made["certificate"] = acm.request_certificate(DomainName="www.example.com", Tags=self.tags())["CertificateArn"]
+        """Somebody else's, imported."""
+        pem, key = tls.issue(["www.example.com"])
+        self.made["certificate"] = self.system.client("acm").import_certificate(Certificate=pem, PrivateKey=key)["CertificateArn"]
 
 
 def main() -> None:

@@ -94,6 +94,32 @@ MUTATIONS = [
         "IMDSv1 answers without a token",
     ),
     Mutation(
+        "connections without TLS", "database", "tasks/around.yml",
+        "{'rds.force_ssl': database_tls_required | bool}", "{}",
+        "test_connections_without_tls_are_refused_unless_told_otherwise",
+    ),
+    Mutation(
+        "web ACL that only counts", "waf", "vars/main.yml",
+        "count_only=waf_count_only", "count_only=true",
+        "managed rules only count",
+    ),
+    Mutation(
+        "secrets in the log of the web ACL", "waf", "tasks/present.yml",
+        '    only: "{{ waf_log_actions }}"\n', '    only: "{{ waf_log_actions }}"\n    redacted_headers: []\n',
+        "test_the_log",
+    ),
+    Mutation(
+        "logged sessions of Ansible", "session_manager", "tasks/present.yml",
+        "    description: Sessions of Ansible, not logged\n",
+        "    description: Sessions of Ansible, not logged\n    log_group: \"{{ session_manager_log_group_name }}\"\n",
+        "secrets of a deploy are logged",
+    ),
+    Mutation(
+        "open default security group", "vpc", "tasks/default_security_group.yml",
+        "    rules_egress: []\n", "",
+        "test_the_default_security_group_is_closed",
+    ),
+    Mutation(
         "publicly accessible database", "database", "tasks/instance.yml",
         "publicly_accessible: false", "publicly_accessible: true",
         "the database has a public address",

@@ -187,3 +187,108 @@ def test_the_module(aws, capsys):
     )
     assert [found["variable"] for found in result["findings"]] == ["zones", "--tags"]
     assert result["changed"] is False
+
+
+def test_hosted_zones(aws):
+    assert aws_checks.hosted_zone(aws, Input("zone", "")) == []
+    assert "no public hosted zone" in one(aws_checks.hosted_zone(aws, Input("zone", "example.com")))["problem"]
+    aws.clients["route53"].create_hosted_zone(Name="www.example.com", CallerReference="1")
+    assert aws_checks.hosted_zone(aws, Input("zone", "example.com"))
+    aws.clients["route53"].create_hosted_zone(Name="example.com", CallerReference="2")
+    assert aws_checks.hosted_zone(aws, Input("zone", "Example.com.")) == []
+
+
+@pytest.mark.parametrize("name", ["ELBSecurityPolicy-TLS13-1-2-2021-06", "ELBSecurityPolicy-TLS13-1-3-2021-06"])
+def test_tls_policies(aws, name):
+    assert aws_checks.tls_policy(aws, Input("policy", name)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [("ELBSecurityPolicy-2016-08", "TLSv1.1, TLSv1."), ("ELBSecurityPolicy-TLS13-1-1-2021-06", "TLSv1.1."), ("strong", "no such policy")],
+)
+def test_old_tls_policies(aws, name, word):
+    assert word in one(aws_checks.tls_policy(aws, Input("policy", name)))["problem"]
+
+
+def settled(aws, encrypted=False, name="postgresDB", username="postgres", storage_gib=100):
+    values = {"encrypted": encrypted, "name": name, "username": username, "storage_gib": storage_gib}
+    inputs = {key: Input(f"database_{key}", value) for key, value in values.items()}
+    return aws_checks.database_settled(aws, identifier=Input("database_identifier", "lab-django-postgres"), **inputs)
+
+
+def make_database(aws, **more):
+    login = {"MasterUsername": "postgres", "MasterUserPassword": "n0t-a-secret", "DBName": "postgresDB"}
+    machine = {"Engine": "postgres", "DBInstanceClass": "db.t3.micro", "AllocatedStorage": 100}
+    aws.clients["rds"].create_db_instance(DBInstanceIdentifier="lab-django-postgres", **login, **machine, **more)
+
+
+def test_a_database_that_is_not_there_can_become_anything(aws):
+    assert settled(aws, encrypted=True, name="shop") == []
+
+
+def test_what_rds_cannot_change(aws):
+    make_database(aws)
+    assert settled(aws) == [] and settled(aws, storage_gib=200) == []
+    wrong = one(settled(aws, encrypted=True))
+    assert wrong["variable"] == "database_encrypted" and "playbooks/encrypt_database.yml" in wrong["fix"]
+    assert "CREATE DATABASE" in one(settled(aws, name="shop"))["fix"]
+    assert "Set database_username to postgres" in one(settled(aws, username="admin"))["fix"]
+    assert "never shrinks" in one(settled(aws, storage_gib=50))["problem"]
+
+
+def test_there_is_no_way_back_from_encryption(aws):
+    make_database(aws, StorageEncrypted=True)
+    assert settled(aws, encrypted=True) == []
+    assert "no way back" in one(settled(aws))["fix"]
+
+
+def features(aws, option, **values):
+    with Stubber(aws.clients["rds"]) as stub:
+        stub.add_response("describe_orderable_db_instance_options", {"OrderableDBInstanceOptions": [option]})
+        inputs = {
+            "SupportsPerformanceInsights": Input("insights", values.get("insights", False)),
+            "SupportsIAMDatabaseAuthentication": Input("iam", values.get("iam", False)),
+        }
+        return aws_checks.database_features(
+            aws, version=Input("version", "16.4"), instance_class=Input("class", "db.t3.micro"), features=inputs
+        )
+
+
+def test_switches_that_a_class_does_not_have(aws):
+    plain = {"Engine": "postgres", "EngineVersion": "16.4", "DBInstanceClass": "db.t3.micro", "SupportsPerformanceInsights": False}
+    assert features(aws, plain) == []
+    assert one(features(aws, plain, insights=True))["variable"] == "insights"
+    full = {**plain, "SupportsPerformanceInsights": True, "SupportsIAMDatabaseAuthentication": True}
+    assert features(aws, full, insights=True, iam=True) == []
+
+
+def test_versioning_is_never_turned_off_by_accident(aws):
+    def check(versioning, suspend=False):
+        return aws_checks.bucket_versioning(aws, Input("bucket", "lab-files"), Input("versioning", versioning), Input("suspend", suspend))
+
+    assert check(False) == []
+    s3 = aws.clients["s3"]
+    s3.create_bucket(Bucket="lab-files")
+    assert check(False) == []
+    s3.put_bucket_versioning(Bucket="lab-files", VersioningConfiguration={"Status": "Enabled"})
+    assert check(True) == [] and check(False, suspend=True) == []
+    assert "suspend to true" in one(check(False))["fix"]
+
+
+def test_subnets_stay_where_they_are(aws):
+    def check(public, zones=("us-east-1a", "us-east-1b")):
+        return aws_checks.subnets(
+            aws, Input("zones", list(zones)), {"public": Input("public", list(public)), "database": Input("data", [])}
+        )
+
+    assert check(["10.0.1.0/24", "10.0.2.0/24"]) == []
+    ec2 = aws.clients["ec2"]
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    for zone, block in (("us-east-1a", "10.0.1.0/24"), ("us-east-1b", "10.0.2.0/24")):
+        labels = [{"ResourceType": "subnet", "Tags": [*OURS, {"Key": "Tier", "Value": "public"}]}]
+        ec2.create_subnet(VpcId=vpc, CidrBlock=block, AvailabilityZone=zone, TagSpecifications=labels)
+    assert check(["10.0.1.0/24", "10.0.2.0/24"]) == []
+    assert check(["10.0.1.0/24", "10.0.2.0/24", "10.0.3.0/24"], ("us-east-1a", "us-east-1b", "us-east-1c")) == []
+    assert "10.0.2.0/24 in us-east-1b" in one(check(["10.0.1.0/24", "10.0.9.0/24"]))["problem"]
+    assert "neither move" in one(check(["10.0.1.0/24", "10.0.2.0/24"], ("us-east-1b", "us-east-1a")))["problem"]

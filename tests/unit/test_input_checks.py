@@ -297,3 +297,36 @@ def test_min_above_all_others_is_one_finding():
 def test_a_table_with_an_unknown_check():
     with pytest.raises(ValueError, match="there is no check nonsense"):
         list(check_table.bind([{"check": "nonsense"}], input_checks.CHECKS, {}))
+
+
+def host_names(domains, zone="example.com"):
+    return input_checks.host_names(Input("domains", domains), Input("zone", zone))
+
+
+def test_host_names_of_a_zone():
+    assert host_names(["example.com", "www.example.com", "*.example.com"]) == []
+    assert host_names(["www.other.org"], zone="") == []
+
+
+@pytest.mark.parametrize(
+    ("domains", "word"),
+    [
+        ([], "no host name would be served"),
+        (["www.other.org"], "is not in the zone"),
+        (["wwwexample.com"], "is not in the zone"),
+        (["https://www.example.com"], "is no host name"),
+        (["www.*.example.com"], "is no host name"),
+        ([f"{number}.example.com" for number in range(11)], "10 names"),
+    ],
+)
+def test_wrong_host_names(domains, word):
+    assert word in one(host_names(domains))["problem"]
+
+
+@pytest.mark.parametrize(
+    ("second", "days", "word"),
+    [("", 0, None), ("us-west-2", 7, None), ("Oregon", 7, "no region"), ("us-east-1", 7, "itself"), ("us-west-2", 0, "no backups to copy")],
+)
+def test_a_second_region(second, days, word):
+    found = input_checks.second_region(Input("region", "us-east-1"), Input("second", second), Input("days", days))
+    assert word in one(found)["problem"] if word else found == []

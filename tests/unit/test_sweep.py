@@ -128,6 +128,19 @@ def build_rest(environment: str, project: str) -> None:
     )  # fmt: skip
     boto3.client("logs").create_log_group(logGroupName=f"/aws/ec2/{prefix}", tags=plain)
     boto3.client("logs").create_log_group(logGroupName=f"/aws/rds/instance/{prefix}-postgres/postgresql")
+    boto3.client("logs").create_log_group(logGroupName=f"aws-waf-logs-{prefix}", tags=plain)
+    boto3.client("cloudwatch").put_dashboard(DashboardName=prefix, DashboardBody='{"widgets": []}')
+    limit = {"Amount": "1", "Unit": "USD"}
+    budget = {"BudgetName": prefix, "BudgetLimit": limit, "TimeUnit": "MONTHLY", "BudgetType": "COST"}
+    boto3.client("budgets").create_budget(AccountId="123456789012", Budget=budget)
+    seen = {"SampledRequestsEnabled": True, "CloudWatchMetricsEnabled": True, "MetricName": "x"}
+    boto3.client("wafv2").create_web_acl(
+        Name=f"{prefix}-waf", Scope="REGIONAL", DefaultAction={"Allow": {}}, VisibilityConfig=seen, Tags=ours
+    )
+    boto3.client("ssm").create_document(
+        Name=f"{prefix}-shell", Content='{"schemaVersion": "1.0", "sessionType": "Standard_Stream"}', DocumentType="Session", Tags=ours
+    )
+    boto3.client("acm").request_certificate(DomainName="www.example.com", ValidationMethod="DNS", Tags=ours)
 
 
 def build(environment: str, project: str = "django") -> None:
@@ -146,10 +159,10 @@ def test_everything_is_found(sweep):
         [row[0] for row in remains.EC2]
         + ["AMI", "DB instance", "DB parameter group", "DB subnet group", "EBS snapshot", "IAM instance profile", "IAM policy", "IAM role"]
         + ["S3 bucket", "SNS topic", "SSM parameter", "alarm", "auto scaling group", "instance", "load balancer", "log group"]
-        + ["network interface", "secret", "target group"]
+        + ["network interface", "secret", "target group", "budget", "certificate", "dashboard", "web ACL", "session document"]
     )
     assert kinds.count("network interface") == 2, "a load balancer's interface carries no tag"
-    assert kinds.count("log group") == 2, "RDS's log groups carry no tag"
+    assert kinds.count("log group") == 3, "RDS's log groups carry no tag"
 
 
 def test_neighbours_are_left_out(sweep):
@@ -223,3 +236,12 @@ def test_a_protected_database_is_said(sweep):
     (database,) = [one for one in sweep()["leftovers"] if one["kind"] == "DB instance"]
     assert database["protected"] is True
     assert "protected" in sweep()["leftovers_text"][0]
+
+
+def test_a_protected_load_balancer_is_said(sweep):
+    subnets = [one["SubnetId"] for one in boto3.client("ec2").describe_subnets()["Subnets"][:2]]
+    elbv2 = boto3.client("elbv2")
+    arn = elbv2.create_load_balancer(Name="lab-django-alb", Subnets=subnets, Tags=tags("lab"))["LoadBalancers"][0]["LoadBalancerArn"]
+    assert [one["protected"] for one in sweep()["leftovers"] if one["kind"] == "load balancer"] == [False]
+    elbv2.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=[{"Key": "deletion_protection.enabled", "Value": "true"}])
+    assert [one["protected"] for one in sweep()["leftovers"] if one["kind"] == "load balancer"] == [True]

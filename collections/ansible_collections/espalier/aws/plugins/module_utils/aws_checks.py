@@ -111,6 +111,55 @@ def database(aws: Aws, identifier: Input, version: Input, instance_class: Input,
     return []
 
 
+def database_settled(aws: Aws, identifier: Input, encrypted: Input, name: Input, username: Input, storage_gib: Input) -> list[dict]:
+    """What RDS cannot change, or not back, in a database that is there."""
+    try:
+        found = aws.clients["rds"].describe_db_instances(DBInstanceIdentifier=identifier.value)["DBInstances"][0]
+    except ClientError as error:
+        if _code(error) in ("DBInstanceNotFound", "DBInstanceNotFoundFault"):
+            return []
+        raise
+    findings = []
+    if bool(encrypted.value) != found["StorageEncrypted"]:
+        problem = f"{identifier.value} is {'' if found['StorageEncrypted'] else 'not '}encrypted, and AWS cannot change that in place."
+        fix = f"Set {encrypted.name} to true: AWS has no way back." if found["StorageEncrypted"] else (
+            f"Run ansible-playbook playbooks/encrypt_database.yml, which makes an encrypted copy, or set {encrypted.name} to false."
+        )  # fmt: skip
+        findings.append(finding(encrypted.name, encrypted.value, problem, fix))
+    for wanted, there, what, way in (
+        (name, found.get("DBName"), "its first database", "Make another database in it with SQL (CREATE DATABASE), or move the data"),
+        (username, found.get("MasterUsername"), "its master user", "Make another user in it with SQL (CREATE ROLE), or move the data"),
+    ):
+        if there and wanted.value != there:
+            problem = f"{what} is called {there} since {identifier.value} was created, and AWS cannot change that."
+            findings.append(finding(wanted.name, wanted.value, problem, f"Set {wanted.name} to {there}. {way} to a new instance."))
+    if storage_gib.value < found["AllocatedStorage"]:
+        problem = f"{identifier.value} has {found['AllocatedStorage']} GiB, and RDS's storage never shrinks."
+        fix = f"Set {storage_gib.name} to {found['AllocatedStorage']} or more, or move the data to a new instance."
+        findings.append(finding(storage_gib.name, storage_gib.value, problem, fix))
+    return findings
+
+
+def database_features(aws: Aws, version: Input, instance_class: Input, features: dict[str, Input]) -> list[dict]:
+    """Switches that not every class has; `features` are variables by the name that RDS's orderable options give the feature."""
+    wanted = {flag: one for flag, one in features.items() if one.value}
+    if not wanted:
+        return []
+    major = str(version.value).split(".")[0]
+    options = _orderable(aws.clients["rds"], DBInstanceClass=instance_class.value)
+    options = [option for option in options if option["EngineVersion"].split(".")[0] == major]
+    return [
+        finding(
+            one.name,
+            one.value,
+            f"RDS has no such thing for PostgreSQL {major} on {instance_class.value} in {aws.region}.",
+            f"Set {one.name} to false (0), or choose another {instance_class.name}.",
+        )
+        for flag, one in wanted.items()
+        if options and not any(option.get(flag) for option in options)
+    ]
+
+
 def _what_instead(options: list[dict], version: Input, instance_class: Input, region: str) -> list[dict]:
     versions = _newest_first({option["EngineVersion"] for option in options})
     if not versions:
@@ -184,6 +233,24 @@ def bucket(aws: Aws, name: Input) -> list[dict]:
         return [finding(name.name, name.value, f"an S3 bucket of this name exists {where}.", f"Set {name.name} to a name of your own.")]
 
 
+def bucket_versioning(aws: Aws, name: Input, versioning: Input, suspend: Input) -> list[dict]:
+    """Versioning that is on can only be suspended."""
+    if versioning.value or suspend.value:
+        return []
+    try:
+        status = aws.clients["s3"].get_bucket_versioning(Bucket=name.value, ExpectedBucketOwner=aws.account_id).get("Status")
+    except ClientError as error:
+        # Whose it is, or that it is not there, is another check's matter.
+        if _code(error) in ("404", "NoSuchBucket", "403", "AccessDenied", "301", "PermanentRedirect"):
+            return []
+        raise
+    if status != "Enabled":
+        return []
+    problem = f"{name.value} keeps versions, and AWS can only suspend that: the versions that there are stay, and cost."
+    fix = f"Set {versioning.name} to true, or, to keep no further ones, {suspend.name} to true."
+    return [finding(versioning.name, versioning.value, problem, fix)]
+
+
 def certificate(aws: Aws, arn: Input) -> list[dict]:
     """A certificate of AWS Certificate Manager that the load balancer can use now; empty is no certificate."""
     if not arn.value:
@@ -203,6 +270,35 @@ def certificate(aws: Aws, arn: Input) -> list[dict]:
     return [finding(arn.name, arn.value, f"the certificate is {status}, and a listener needs an issued one.", fix)]
 
 
+def hosted_zone(aws: Aws, zone: Input) -> list[dict]:
+    """A public zone of this account; empty is none."""
+    if not zone.value:
+        return []
+    name = str(zone.value).rstrip(".").lower()
+    found = aws.clients["route53"].list_hosted_zones_by_name(DNSName=name)["HostedZones"]
+    if any(one["Name"].rstrip(".") == name and not one["Config"].get("PrivateZone") for one in found):
+        return []
+    fix = f"Make the zone in Route 53 and delegate to it, correct {zone.name}, or bring a certificate (load_balancer_certificate_arn)."
+    return [finding(zone.name, zone.value, f"account {aws.account_id} has no public hosted zone of this name.", fix)]
+
+
+def tls_policy(aws: Aws, policy: Input) -> list[dict]:
+    """A policy of Elastic Load Balancing that speaks TLS 1.2 or newer only."""
+    default = f"Set {policy.name} to ELBSecurityPolicy-TLS13-1-2-2021-06."
+    try:
+        found = aws.clients["elbv2"].describe_ssl_policies(Names=[policy.value])["SslPolicies"]
+    except ClientError as error:
+        if _code(error) not in ("SSLPolicyNotFound", "ValidationError"):
+            raise
+        found = []
+    if not found:
+        return [finding(policy.name, policy.value, "Elastic Load Balancing has no such policy.", default)]
+    old = [protocol for protocol in found[0]["SslProtocols"] if protocol not in ("TLSv1.2", "TLSv1.3")]
+    if not old:
+        return []
+    return [finding(policy.name, policy.value, f"it still speaks {', '.join(old)}.", default)]
+
+
 def vpc(aws: Aws, cidr_block: Input) -> list[dict]:
     """The CIDR block of a VPC cannot be changed."""
     vpcs = aws.clients["ec2"].describe_vpcs(Filters=aws.filters())["Vpcs"]
@@ -212,6 +308,26 @@ def vpc(aws: Aws, cidr_block: Input) -> list[dict]:
     return [
         finding(cidr_block.name, cidr_block.value, problem, f"Set {cidr_block.name} to {vpcs[0]['CidrBlock']}, or remove the system first.")
     ]
+
+
+def subnets(aws: Aws, zones: Input, tiers: dict[str, Input]) -> list[dict]:
+    """Ranges and zones of subnets cannot be changed; `tiers` are lists of ranges by the tag Tier."""
+    pages = aws.clients["ec2"].get_paginator("describe_subnets").paginate(Filters=aws.filters())
+    there: dict[str, list[tuple[str, str]]] = {}
+    for found in [one for page in pages for one in page["Subnets"]]:
+        tier = next((tag["Value"] for tag in found["Tags"] if tag["Key"] == "Tier"), "")
+        there.setdefault(tier, []).append((found["AvailabilityZone"], found["CidrBlock"]))
+    findings = []
+    for tier, blocks in tiers.items():
+        wanted = list(zip(zones.value, blocks.value, strict=False))
+        moved = sorted(set(there.get(tier, [])) - set(wanted))
+        if moved:
+            shown = ", ".join(f"{block} in {zone}" for zone, block in moved)
+            problem = f"there is {shown}, and AWS can neither move nor resize a subnet."
+            ordered = [block for _zone, block in sorted(there[tier])]
+            fix = f"Set {blocks.name} to {ordered} and {zones.name} as it was (further zones go at the end), or remove the system first."
+            findings.append(finding(blocks.name, blocks.value, problem, fix))
+    return findings
 
 
 def instances(aws: Aws, tags: Input, inventory_hosts: Input) -> list[dict]:
@@ -240,6 +356,23 @@ def instances(aws: Aws, tags: Input, inventory_hosts: Input) -> list[dict]:
 
 CHECKS = {
     function.__name__: function
-    for function in (bucket, certificate, database, instance_types, instances, log_group, parameter, secret, vpc, zones)
+    for function in (
+        bucket,
+        bucket_versioning,
+        certificate,
+        database,
+        database_features,
+        database_settled,
+        hosted_zone,
+        instance_types,
+        instances,
+        log_group,
+        parameter,
+        secret,
+        subnets,
+        tls_policy,
+        vpc,
+        zones,
+    )
 }
-SERVICES = ("ec2", "rds", "ssm", "secretsmanager", "s3", "acm", "logs")
+SERVICES = ("ec2", "rds", "ssm", "secretsmanager", "s3", "acm", "logs", "route53", "elbv2")

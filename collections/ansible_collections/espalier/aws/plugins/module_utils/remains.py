@@ -108,7 +108,12 @@ def _elbv2(clients: Clients, scope: Scope, kind: str, operation: str, result: st
         for description in client.describe_tags(ResourceArns=arns[start : start + 20])["TagDescriptions"]:
             arn = description["ResourceArn"]
             if is_ours(scope, names[arn], tags_of(description)):
-                yield Remain(kind, arn, names[arn])
+                yield Remain(kind, arn, names[arn], protected=kind == "load balancer" and _is_protected(client, arn))
+
+
+def _is_protected(client, arn: str) -> bool:
+    attributes = client.describe_load_balancer_attributes(LoadBalancerArn=arn)["Attributes"]
+    return {"Key": "deletion_protection.enabled", "Value": "true"} in attributes
 
 
 def load_balancers(clients: Clients, scope: Scope) -> Iterator[Remain]:
@@ -171,6 +176,13 @@ def parameters(clients: Clients, scope: Scope) -> Iterator[Remain]:
         yield Remain("SSM parameter", one["Name"])
 
 
+def session_documents(clients: Clients, scope: Scope) -> Iterator[Remain]:
+    wanted = [{"Key": "Owner", "Values": ["Self"]}, {"Key": "DocumentType", "Values": ["Session"]}]
+    for one in pages(clients("ssm"), "list_documents", "DocumentIdentifiers", Filters=wanted):
+        if one["Name"].startswith(f"{scope.prefix}-") and is_ours(scope, one["Name"], tags_of(one)):
+            yield Remain("session document", one["Name"])
+
+
 def identities(clients: Clients, scope: Scope) -> Iterator[Remain]:
     """IAM is global and does not filter: names first, then the tags of the few that are left."""
     client = clients("iam")
@@ -210,21 +222,73 @@ def alarms(clients: Clients, scope: Scope) -> Iterator[Remain]:
             yield Remain("alarm", one["AlarmName"], state=one.get("StateValue", ""))
 
 
+def dashboards(clients: Clients, scope: Scope) -> Iterator[Remain]:
+    """They carry no tags: the one that the suite names, and what begins like it."""
+    for one in pages(clients("cloudwatch"), "list_dashboards", "DashboardEntries", DashboardNamePrefix=scope.prefix):
+        if one["DashboardName"] == scope.prefix:
+            yield Remain("dashboard", one["DashboardName"])
+
+
+def budgets(clients: Clients, scope: Scope) -> Iterator[Remain]:
+    # Who may not look at the bill has made no budget either.
+    answer = unless_missing(
+        ["NotFoundException", "AccessDeniedException"],
+        clients("budgets").describe_budget,
+        AccountId=scope.account_id,
+        BudgetName=scope.prefix,
+    )
+    if answer:
+        yield Remain("budget", answer["Budget"]["BudgetName"])
+
+
+def web_acls(clients: Clients, scope: Scope) -> Iterator[Remain]:
+    client = clients("wafv2")
+    # There is no paginator; 100 is the most of a page, and of what AWS lets a region have unless asked.
+    for one in client.list_web_acls(Scope="REGIONAL", Limit=100)["WebACLs"]:
+        if one["Name"].startswith(f"{scope.prefix}-"):
+            tags = client.list_tags_for_resource(ResourceARN=one["ARN"])["TagInfoForResource"]["TagList"]
+            if is_ours(scope, one["Name"], tags_of({"Tags": tags})):
+                yield Remain("web ACL", one["ARN"], one["Name"])
+
+
+def certificates(clients: Clients, scope: Scope) -> Iterator[Remain]:
+    client = clients("acm")
+    for one in pages(client, "list_certificates", "CertificateSummaryList"):
+        tags = unless_missing(["ResourceNotFoundException"], client.list_tags_for_certificate, CertificateArn=one["CertificateArn"])
+        if tags and scope.owns(tags):
+            yield Remain("certificate", one["CertificateArn"], one["DomainName"])
+
+
 def log_groups(clients: Clients, scope: Scope) -> Iterator[Remain]:
     """Of our own names and of the database's logs, which RDS makes and never removes."""
     client = clients("logs")
-    for prefix in ("/aws/ec2/", "/aws/vpc/", f"/aws/rds/instance/{scope.prefix}-postgres/"):
+    for prefix in ("/aws/ec2/", "/aws/vpc/", "/aws/ssm/", "aws-waf-logs-", f"/aws/rds/instance/{scope.prefix}-postgres/"):
         for one in pages(client, "describe_log_groups", "logGroups", logGroupNamePrefix=prefix):
             # The listing has no tags, and the call for them wants the ARN without its ":*".
             answer = unless_missing(["ResourceNotFoundException"], client.list_tags_for_resource, resourceArn=one["arn"].removesuffix(":*"))
             name = one["logGroupName"]
-            if answer is not None and is_ours(scope, name.removeprefix("/aws/rds/instance/"), answer["tags"]):
+            if answer is not None and is_ours(scope, name.removeprefix("/aws/rds/instance/").removeprefix("aws-waf-logs-"), answer["tags"]):
                 yield Remain("log group", name)
 
 
 Reader = Callable[[Clients, Scope], Iterable[Remain]]
 
-SERVICES = ("ec2", "autoscaling", "elbv2", "rds", "s3", "secretsmanager", "ssm", "iam", "sns", "cloudwatch", "logs")
+SERVICES = (
+    "ec2",
+    "autoscaling",
+    "elbv2",
+    "rds",
+    "s3",
+    "secretsmanager",
+    "ssm",
+    "iam",
+    "sns",
+    "cloudwatch",
+    "logs",
+    "wafv2",
+    "acm",
+    "budgets",
+)
 
 
 def _of_ec2(row: tuple) -> Reader:
@@ -242,8 +306,13 @@ READERS: tuple[Reader, ...] = (
     buckets,
     secrets,
     parameters,
+    session_documents,
     identities,
     topics,
     alarms,
+    dashboards,
+    budgets,
+    web_acls,
+    certificates,
     log_groups,
 )

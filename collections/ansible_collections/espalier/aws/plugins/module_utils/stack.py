@@ -156,6 +156,10 @@ def database(instance: dict[str, Any]) -> dict[str, Any]:
         "engine_version": instance["EngineVersion"],
         "encrypted": instance["StorageEncrypted"],
         "multi_az": instance["MultiAZ"],
+        # The fourth part of an ARN is its region.
+        "backup_regions": sorted(
+            one["DBInstanceAutomatedBackupsArn"].split(":")[3] for one in instance.get("DBInstanceAutomatedBackupsReplications") or []
+        ),
     }
 
 
@@ -232,6 +236,18 @@ def tagged(client: Any, scope: Scope, operation: str, result: str, argument: str
 
 def read_vpc(clients: Clients, scope: Scope) -> dict[str, Any]:
     return {"vpc": vpc(tagged(clients("ec2"), scope, "describe_vpcs", "Vpcs"))}
+
+
+def read_flow_logs(clients: Clients, scope: Scope) -> dict[str, Any]:
+    found = tagged(clients("ec2"), scope, "describe_flow_logs", "FlowLogs", argument="Filter")
+    return {"flow_log_ids": sorted(one["FlowLogId"] for one in found)}
+
+
+def read_web_acl(clients: Clients, scope: Scope) -> dict[str, Any]:
+    # There is no paginator; 100 is the most of a page, and of what AWS lets a region have unless asked.
+    found = clients("wafv2").list_web_acls(Scope="REGIONAL", Limit=100)["WebACLs"]
+    ours = next((one for one in found if one["Name"] == f"{scope.prefix}-waf"), None)
+    return {"web_acl": ours and {"arn": ours["ARN"], "name": ours["Name"]}}
 
 
 def read_internet_gateway(clients: Clients, scope: Scope) -> dict[str, Any]:
@@ -390,7 +406,7 @@ def read_alarms(clients: Clients, scope: Scope) -> dict[str, Any]:
 def read_log_groups(clients: Clients, scope: Scope) -> dict[str, Any]:
     client = clients("logs")
     names = []
-    for prefix in (f"/aws/ec2/{scope.project}", "/aws/vpc/flowlogs"):
+    for prefix in (f"/aws/ec2/{scope.project}", "/aws/vpc/", "aws-waf-logs-"):
         for group in pages(client, "describe_log_groups", "logGroups", logGroupNamePrefix=prefix):
             # The listing has no tags, and the tag call wants the ARN without its ":*".
             tags = client.list_tags_for_resource(resourceArn=group["arn"].removesuffix(":*"))["tags"]
@@ -399,7 +415,7 @@ def read_log_groups(clients: Clients, scope: Scope) -> dict[str, Any]:
     return {"log_groups": sorted(names)}
 
 
-SERVICES = ("ec2", "elbv2", "autoscaling", "rds", "s3", "secretsmanager", "ssm", "iam", "sns", "cloudwatch", "logs")
+SERVICES = ("ec2", "elbv2", "autoscaling", "rds", "s3", "secretsmanager", "ssm", "iam", "sns", "cloudwatch", "logs", "wafv2")
 
 READERS: tuple[Callable[[Clients, Scope], dict[str, Any]], ...] = (
     read_subnets_and_nat_gateways,
@@ -408,6 +424,8 @@ READERS: tuple[Callable[[Clients, Scope], dict[str, Any]], ...] = (
     read_route_tables,
     read_security_groups,
     read_vpc_endpoints,
+    read_flow_logs,
+    read_web_acl,
     read_machines,
     read_launch_template,
     read_load_balancer,

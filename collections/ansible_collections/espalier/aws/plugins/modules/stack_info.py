@@ -13,7 +13,7 @@ description:
   - Reads ids, addresses and ARNs of one environment's resources, all services in parallel, and changes nothing.
   - The account is the only state, so this is how a play learns what earlier plays and runs made.
   - Resources are found by their tags C(Project) and C(Environment), which AWS filters by where it can.
-    Where it cannot (load balancer, target group, database, buckets, instance profile, topic, alarms), they are found by
+    Where it cannot (load balancer, target group, web ACL, database, buckets, instance profile, topic, alarms), they are found by
     the names that the suite gives them, which start with C({environment}-{project}-).
   - What does not exist yet is V(null), or an empty list or dictionary. An empty account is no error.
   - Resources that are being deleted are not listed, except secrets (their O(ignore:deleted_date) says so) and the database.
@@ -106,6 +106,17 @@ vpc_endpoints:
   returned: always
   type: dict
   sample: {ssm: vpce-0a1, ssmmessages: vpce-0a2, ec2messages: vpce-0a3}
+flow_log_ids:
+  description: Flow logs of the VPC.
+  returned: always
+  type: list
+  elements: str
+  sample: [fl-0a1]
+web_acl:
+  description: Web ACL of AWS WAF (C(arn), C(name)), or null.
+  returned: always
+  type: dict
+  sample: {arn: "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/lab-django-waf/473e64fd", name: lab-django-waf}
 buckets:
   description: Name, or null, of the buckets for static files and for Session Manager's file transfer.
   returned: always
@@ -131,6 +142,7 @@ database:
     engine_version: "16.4"
     encrypted: false
     multi_az: true
+    backup_regions: []
 database_subnet_group:
   description: Name of the DB subnet group, or null.
   returned: always

@@ -74,6 +74,8 @@ NAME_RULES = {
 # Of what the names of an environment are made; each service's own rule is checked on the whole name.
 WORD = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 EMAIL = re.compile(r"[^@\s,;<>\"]+@[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)+")
+REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
+HOST_NAME = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]*[a-z0-9])?")
 GIT_ADDRESS = re.compile(r"(https?|ssh|git|file)://\S+|[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:\S+")
 
 
@@ -257,7 +259,7 @@ def email(address: Input, enabled: Input | None = None) -> list[dict]:
     if enabled and enabled.value is False:
         return []
     if not address.value:
-        problem = "alarms are on, and without an e-mail address nobody would hear them."
+        problem = f"{enabled.name if enabled else address.name} is on, and without an e-mail address nobody would hear of it."
         return [finding(address.name, address.value or None, problem, f"Set {address.name} to an address that people read{switch}.")]
     addresses = address.value if isinstance(address.value, list) else [address.value]
     wrong = [str(one) for one in addresses if not EMAIL.fullmatch(str(one)) or len(str(one)) > 254]
@@ -266,6 +268,45 @@ def email(address: Input, enabled: Input | None = None) -> list[dict]:
     return [
         finding(address.name, address.value, f"{', '.join(wrong)} is no e-mail address.", f"Set {address.name} to name@domain{switch}.")
     ]
+
+
+def host_names(domains: Input, zone: Input) -> list[dict]:
+    """Names that a zone of Route 53 can hold and ACM certifies; nothing to say without a zone."""
+    if not zone.value:
+        return []
+    findings = []
+    if not domains.value:
+        problem = f"{zone.name} is {zone.value}, and no host name would be served."
+        findings.append(finding(domains.name, None, problem, f"Set app_domains, for example to [www.{zone.value}]."))
+    suffix = str(zone.value).rstrip(".").lower()
+    wrong = [name for name in domains.value or [] if not HOST_NAME.fullmatch(str(name))]
+    strangers = [name for name in domains.value or [] if name not in wrong and name != suffix and not str(name).endswith(f".{suffix}")]
+    if wrong:
+        fix = "Use lower-case names such as www.example.com or *.example.com (.example.com in app_domains)."
+        findings.append(finding(domains.name, domains.value, f"{', '.join(map(str, wrong))} is no host name.", fix))
+    if strangers:
+        problem = f"{', '.join(strangers)} is not in the zone {suffix}, so no certificate could be validated for it."
+        fix = f"Leave it out, or bring a certificate of your own (load_balancer_certificate_arn) and leave {zone.name} empty."
+        findings.append(finding(domains.name, domains.value, problem, fix))
+    # ACM's quota of names in one certificate, which AWS raises on request; the first is the common name, of 64 characters at most.
+    if len(domains.value or []) > 10:
+        findings.append(finding(domains.name, domains.value, "ACM takes 10 names in a certificate.", "Use *.name for all of one level."))
+    return findings
+
+
+def second_region(region: Input, second: Input, retention_days: Input) -> list[dict]:
+    """Where backups are copied to; empty is nowhere."""
+    if not second.value:
+        return []
+    if not REGION.fullmatch(str(second.value)):
+        return [finding(second.name, second.value, "this is no region of AWS.", f"Set {second.name} to a region such as us-west-2.")]
+    if second.value == region.value:
+        problem = f"this is {region.name} itself, and a copy beside the original is lost with it."
+        return [finding(second.name, second.value, problem, f"Set {second.name} to another region, or leave it empty.")]
+    if retention_days.value == 0:
+        problem = f"{retention_days.name} is 0: there are no backups to copy."
+        return [finding(second.name, second.value, problem, f"Set {retention_days.name} to 1 or more, or leave {second.name} empty.")]
+    return []
 
 
 def _identifiers(text: str) -> bool:
@@ -332,10 +373,12 @@ CHECKS = {
         dotted_module,
         email,
         environment,
+        host_names,
         names,
         network,
         ordered,
         same,
+        second_region,
         source,
         wsgi_path,
         zones,

@@ -1,0 +1,398 @@
+"""What auditors look for (ids of checkov and Prowler), asked of AWS's API: each a check, or the reason why it does not hold here.
+
+docs/production.md has the same rows; a test compares. `CHECKS` runs against a system that was built with the switches of
+inventories/production.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from tests.acceptance.compute import launch_template_data, security_groups_of_template
+from tests.acceptance.network import default_route, nat_gateways
+from tests.acceptance.system import System, only, tags_of
+
+
+@dataclass(frozen=True)
+class Check:
+    """`ids` of the auditors' checks, what they ask for, and how it is seen here; or why it is otherwise."""
+
+    ids: tuple[str, ...]
+    what: str
+    holds: Callable[[System], bool] | None = None
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.ids[0]
+
+
+# ---- what several checks look at
+
+
+def parameters(system: System) -> dict[str, str]:
+    """Of the database's parameter group."""
+    group = only(system.database()["DBParameterGroups"], "parameter group")["DBParameterGroupName"]
+    pages = system.client("rds").get_paginator("describe_db_parameters").paginate(DBParameterGroupName=group)
+    return {one["ParameterName"]: one.get("ParameterValue", "") for page in pages for one in page["Parameters"]}
+
+
+def attributes(system: System) -> dict[str, str]:
+    """Of the load balancer."""
+    arn = system.load_balancer()["LoadBalancerArn"]
+    answer = system.client("elbv2").describe_load_balancer_attributes(LoadBalancerArn=arn)["Attributes"]
+    return {entry["Key"]: entry["Value"] for entry in answer}
+
+
+def listeners(system: System) -> dict[int, dict]:
+    arn = system.load_balancer()["LoadBalancerArn"]
+    return {entry["Port"]: entry for entry in system.client("elbv2").describe_listeners(LoadBalancerArn=arn)["Listeners"]}
+
+
+def protocols(system: System) -> set[str]:
+    name = listeners(system)[443]["SslPolicy"]
+    return set(only(system.client("elbv2").describe_ssl_policies(Names=[name])["SslPolicies"], "policy")["SslProtocols"])
+
+
+def web_acl(system: System) -> dict | None:
+    return system.client("wafv2").get_web_acl_for_resource(ResourceArn=system.load_balancer()["LoadBalancerArn"]).get("WebACL")
+
+
+def managed_groups(system: System) -> set[str]:
+    """Rule groups of AWS that refuse, and do not only count."""
+    rules = [rule for rule in (web_acl(system) or {"Rules": []})["Rules"] if rule.get("OverrideAction") == {"None": {}}]
+    return {rule["Statement"]["ManagedRuleGroupStatement"]["Name"] for rule in rules}
+
+
+def waf_is_logged(system: System) -> bool:
+    acl = web_acl(system)
+    found = acl and system.client("wafv2").get_logging_configuration(ResourceArn=acl["ARN"])["LoggingConfiguration"]
+    return bool(found and ":log-group:aws-waf-logs-" in found["LogDestinationConfigs"][0])
+
+
+def security_groups(system: System) -> list[dict]:
+    return system.described("describe_security_groups", "SecurityGroups")
+
+
+def inbound(system: System) -> Iterator[dict]:
+    for group in security_groups(system):
+        yield from group["IpPermissions"]
+
+
+def rules_are_described(system: System) -> bool:
+    sources = [source for rule in inbound(system) for key in ("IpRanges", "UserIdGroupPairs") for source in rule.get(key, [])]
+    return bool(sources) and all(source.get("Description") for source in sources)
+
+
+def ssh_is_closed(system: System) -> bool:
+    return not [
+        rule for rule in inbound(system) if rule["IpProtocol"] == "-1" or rule.get("FromPort", 0) <= 22 <= rule.get("ToPort", 65535)
+    ]
+
+
+def groups_are_used(system: System) -> bool:
+    """Each stands on an interface, on the database, or in the launch template."""
+    interfaces = system.client("ec2").describe_network_interfaces(Filters=[{"Name": "vpc-id", "Values": [system.vpc_id()]}])
+    used = {group["GroupId"] for one in interfaces["NetworkInterfaces"] for group in one["Groups"]}
+    used |= {group["VpcSecurityGroupId"] for group in system.database()["VpcSecurityGroups"]}
+    used |= set(system.load_balancer()["SecurityGroups"]) | set(security_groups_of_template(launch_template_data(system)))
+    used |= {group["GroupId"] for machine in system.instances("bastion") for group in machine["SecurityGroups"]}
+    used |= {group["GroupId"] for endpoint in system.described("describe_vpc_endpoints", "VpcEndpoints") for group in endpoint["Groups"]}
+    return {group["GroupId"] for group in security_groups(system)} <= used
+
+
+def default_group_is_closed(system: System) -> bool:
+    named = [{"Name": "group-name", "Values": ["default"]}, {"Name": "vpc-id", "Values": [system.vpc_id()]}]
+    group = only(system.client("ec2").describe_security_groups(Filters=named)["SecurityGroups"], "default group")
+    return group["IpPermissions"] == group["IpPermissionsEgress"] == []
+
+
+def flow_log(system: System) -> dict:
+    return only(system.client("ec2").describe_flow_logs(Filters=system.filters)["FlowLogs"], "flow log")
+
+
+def private_subnets_use_nat(system: System) -> bool:
+    gateways = {gateway["NatGatewayId"] for gateway in nat_gateways(system)}
+    return bool(gateways) and {default_route(system, subnet) for subnet in system.subnets("private")} <= gateways
+
+
+def metadata(system: System) -> list[dict]:
+    """How the metadata of the application's instances and of the bastion are reached."""
+    return [launch_template_data(system)["MetadataOptions"], *(machine["MetadataOptions"] for machine in system.instances("bastion"))]
+
+
+def volumes_are_encrypted(system: System) -> bool:
+    devices = launch_template_data(system)["BlockDeviceMappings"]
+    bastion = [one["Ebs"]["VolumeId"] for machine in system.instances("bastion") for one in machine["BlockDeviceMappings"]]
+    volumes = system.client("ec2").describe_volumes(VolumeIds=bastion)["Volumes"] if bastion else []
+    return bool(devices) and all(device["Ebs"].get("Encrypted") for device in devices) and all(one["Encrypted"] for one in volumes)
+
+
+def no_public_address(system: System) -> bool:
+    data = launch_template_data(system)
+    asked = [interface.get("AssociatePublicIpAddress") for interface in data.get("NetworkInterfaces", [])]
+    return not any(asked) and not any(subnet["MapPublicIpOnLaunch"] for subnet in system.subnets("private"))
+
+
+def user_data_is_clean(system: System) -> bool:
+    text = base64.b64decode(launch_template_data(system)["UserData"]).decode()
+    return not any(mark in text for mark in ("AKIA", "aws_secret_access_key", "SECRET_KEY=", "PASSWORD="))
+
+
+def buckets(system: System) -> list[str]:
+    return [f"{system.prefix}-{bucket}-{system.account_id}" for bucket in ("static", "session")]
+
+
+def each_bucket(system: System, holds: Callable[[str], bool]) -> bool:
+    return all(holds(name) for name in buckets(system))
+
+
+def is_encrypted(system: System, name: str) -> bool:
+    rules = system.client("s3").get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"]
+    return {rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] for rule in rules} <= {"AES256", "aws:kms"}
+
+
+def is_blocked(system: System, name: str) -> bool:
+    found = system.client("s3").get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"]
+    return len(found) == 4 and all(found.values())
+
+
+def is_versioned(system: System, name: str) -> bool:
+    return system.client("s3").get_bucket_versioning(Bucket=name).get("Status") == "Enabled"
+
+
+def has_lifecycle(system: System, name: str) -> bool:
+    rules = system.client("s3").get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
+    return bool(rules) and all(rule["Status"] == "Enabled" for rule in rules)
+
+
+def log_groups(system: System) -> list[dict]:
+    """Of this environment: the application's, the VPC's, WAF's and the database's."""
+    logs = system.client("logs")
+    prefixes = (f"/aws/rds/instance/{system.prefix}-postgres/", f"aws-waf-logs-{system.prefix}", "/aws/ec2/", "/aws/vpc/")
+    return [group for prefix in prefixes for group in logs.describe_log_groups(logGroupNamePrefix=prefix)["logGroups"]]
+
+
+def policies(system: System) -> Iterator[dict]:
+    """Statements of the environment's roles that allow something."""
+    iam = system.client("iam")
+    roles = [role["RoleName"] for page in iam.get_paginator("list_roles").paginate() for role in page["Roles"]]
+    for role in [name for name in roles if name.startswith(f"{system.prefix}-")]:
+        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+            document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+            yield from (statement for statement in document["Statement"] if statement["Effect"] == "Allow")
+
+
+def actions(statement: dict) -> list[str]:
+    found = statement.get("Action", [])
+    return found if isinstance(found, list) else [found]
+
+
+def nobody_is_administrator(system: System) -> bool:
+    iam = system.client("iam")
+    names = [role["RoleName"] for role in iam.list_roles()["Roles"] if role["RoleName"].startswith(f"{system.prefix}-")]
+    attached = [policy["PolicyName"] for name in names for policy in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]]
+    return bool(names) and "AdministratorAccess" not in attached and not [one for one in policies(system) if "*" in actions(one)]
+
+
+def topic_is_private(system: System) -> bool:
+    """Nobody outside of the account may use the alarms' topic."""
+    arns = [topic["TopicArn"] for topic in system.client("sns").list_topics()["Topics"]]
+    arn = only([arn for arn in arns if arn.endswith(f":{system.prefix}-alarms")], "topic")
+    policy = json.loads(system.client("sns").get_topic_attributes(TopicArn=arn)["Attributes"]["Policy"])
+    opened = [one for one in policy["Statement"] if one["Effect"] == "Allow" and one["Principal"] in ("*", {"AWS": "*"})]
+    return all(one.get("Condition", {}).get("StringEquals", {}).get("AWS:SourceOwner") == system.account_id for one in opened)
+
+
+def group_of_instances(system: System) -> dict:
+    return system.auto_scaling_group()
+
+
+def database(key: str, wanted: object = True) -> Callable[[System], bool]:
+    return lambda system: system.database().get(key) == wanted
+
+
+CHECKS: tuple[Check, ...] = (
+    # RDS
+    Check(("CKV_AWS_16", "rds_instance_storage_encrypted"), "database encrypted at rest", database("StorageEncrypted")),
+    Check(("CKV_AWS_17", "rds_instance_no_public_access"), "database not public", database("PubliclyAccessible", False)),
+    Check(("CKV_AWS_118",), "enhanced monitoring", lambda system: system.database()["MonitoringInterval"] == 60),
+    Check(("CKV_AWS_129",), "database logs exported", lambda system: "postgresql" in system.database()["EnabledCloudwatchLogsExports"]),
+    Check(
+        ("CKV_AWS_133", "rds_instance_backup_enabled"), "automatic backups", lambda system: system.database()["BackupRetentionPeriod"] >= 7
+    ),
+    Check(("CKV_AWS_157", "rds_instance_multi_az"), "standby in another zone", database("MultiAZ")),
+    Check(("CKV_AWS_161", "rds_instance_iam_authentication_enabled"), "IAM may log in", database("IAMDatabaseAuthenticationEnabled")),
+    Check(("CKV_AWS_226",), "minor upgrades by themselves", database("AutoMinorVersionUpgrade")),
+    Check(("CKV_AWS_293", "rds_instance_deletion_protection"), "database protected against deletion", database("DeletionProtection")),
+    Check(("CKV_AWS_353",), "Performance Insights", database("PerformanceInsightsEnabled")),
+    Check(
+        ("CKV2_AWS_30",),
+        "query log",
+        lambda system: parameters(system)["log_statement"] == "ddl" and parameters(system)["log_min_duration_statement"] == "1000",
+    ),
+    Check(("CKV2_AWS_60",), "snapshots carry the tags", database("CopyTagsToSnapshot")),
+    Check(
+        ("CKV2_AWS_69", "rds_instance_transport_encrypted"),
+        "TLS to the database",
+        lambda system: parameters(system)["rds.force_ssl"] == "1",
+    ),
+    Check(
+        ("rds_instance_certificate_expiration",),
+        "server certificate of an authority that does not end soon",
+        lambda system: system.database()["CACertificateIdentifier"] in ("rds-ca-rsa2048-g1", "rds-ca-rsa4096-g1", "rds-ca-ecc384-g1"),
+    ),
+    Check(
+        ("rds_instance_default_admin",),
+        "master user not called postgres",
+        reason="the specification calls it so; nobody outside reaches it",
+    ),
+    Check(
+        ("rds_instance_critical_event_subscription",),
+        "RDS's events subscribed",
+        reason="alarms on storage, connections and CPU tell what matters; doctor lists the events",
+    ),
+    # Load balancer and WAF
+    Check(("CKV_AWS_2", "elbv2_ssl_listeners"), "HTTPS", lambda system: listeners(system)[443]["Protocol"] == "HTTPS"),
+    Check(("CKV_AWS_91", "elbv2_logging_enabled"), "access logs", lambda system: attributes(system)["access_logs.s3.enabled"] == "true"),
+    Check(("CKV_AWS_103", "elbv2_insecure_ssl_ciphers"), "TLS 1.2 or newer", lambda system: protocols(system) <= {"TLSv1.2", "TLSv1.3"}),
+    Check(
+        ("CKV_AWS_131",),
+        "invalid headers dropped",
+        lambda system: attributes(system)["routing.http.drop_invalid_header_fields.enabled"] == "true",
+    ),
+    Check(
+        ("CKV_AWS_150", "elbv2_deletion_protection"),
+        "load balancer protected against deletion",
+        lambda system: attributes(system)["deletion_protection.enabled"] == "true",
+    ),
+    Check(
+        ("elbv2_desync_mitigation_mode",),
+        "request smuggling mitigated",
+        lambda system: attributes(system)["routing.http.desync_mitigation_mode"] in ("defensive", "strictest"),
+    ),
+    Check(("elbv2_is_in_multiple_az",), "load balancer in two zones", lambda system: len(system.load_balancer()["AvailabilityZones"]) >= 2),
+    Check(
+        ("CKV2_AWS_20",),
+        "HTTP redirects",
+        lambda system: only(listeners(system)[80]["DefaultActions"], "action")["RedirectConfig"]["Protocol"] == "HTTPS",
+    ),
+    Check(("CKV2_AWS_28", "elbv2_waf_acl_attached"), "WAF before the load balancer", lambda system: web_acl(system) is not None),
+    Check(("CKV_AWS_175",), "WAF has rules", lambda system: len(managed_groups(system)) >= 4),
+    Check(("CKV_AWS_192",), "WAF refuses Log4j", lambda system: "AWSManagedRulesKnownBadInputsRuleSet" in managed_groups(system)),
+    Check(("CKV2_AWS_31", "CKV_AWS_176"), "WAF logged", waf_is_logged),
+    # Machines and network
+    Check(("CKV_AWS_79",), "IMDSv2 only", lambda system: {one["HttpTokens"] for one in metadata(system)} == {"required"}),
+    Check(
+        ("CKV_AWS_341",), "metadata one hop away", lambda system: {one.get("HttpPutResponseHopLimit", 1) for one in metadata(system)} == {1}
+    ),
+    Check(("CKV_AWS_88",), "instances without a public address", no_public_address),
+    Check(("CKV_AWS_46",), "no secret in user data", user_data_is_clean),
+    Check(("CKV_AWS_8", "CKV_AWS_3"), "volumes encrypted", volumes_are_encrypted),
+    Check(
+        ("CKV_AWS_153",),
+        "group tagged",
+        lambda system: {"Project", "Environment", "ManagedBy"} <= tags_of(group_of_instances(system)).keys(),
+    ),
+    Check(
+        ("CKV_AWS_315", "autoscaling_group_using_ec2_launch_template"),
+        "launch template",
+        lambda system: bool(group_of_instances(system).get("LaunchTemplate")),
+    ),
+    Check(
+        ("autoscaling_group_multiple_az",),
+        "instances in two zones",
+        lambda system: len(group_of_instances(system)["AvailabilityZones"]) >= 2,
+    ),
+    Check(
+        ("autoscaling_group_elb_health_check_enabled",),
+        "replaced when the load balancer finds them ill",
+        lambda system: group_of_instances(system)["HealthCheckType"] == "ELB",
+    ),
+    Check(("CKV_AWS_23",), "rules described", rules_are_described),
+    Check(("CKV_AWS_24",), "port 22 closed", ssh_is_closed),
+    Check(("CKV2_AWS_5",), "security groups in use", groups_are_used),
+    Check(
+        ("CKV2_AWS_11",),
+        "flow logs",
+        lambda system: flow_log(system)["ResourceId"] == system.vpc_id() and flow_log(system)["TrafficType"] == "ALL",
+    ),
+    Check(("CKV2_AWS_12",), "default security group closed", default_group_is_closed),
+    Check(("CKV2_AWS_35",), "private subnets leave through NAT", private_subnets_use_nat),
+    # S3
+    Check(
+        ("CKV_AWS_18",),
+        "S3's own access log",
+        reason="who changes objects is told by CloudTrail's data events, an account's matter; the log would need a bucket of its own",
+    ),
+    Check(("CKV_AWS_19",), "objects encrypted", lambda system: each_bucket(system, lambda name: is_encrypted(system, name))),
+    Check(
+        ("CKV_AWS_20", "CKV_AWS_53", "CKV_AWS_54", "CKV_AWS_55", "CKV_AWS_56", "CKV_AWS_57", "CKV2_AWS_6"),
+        "buckets closed to the public",
+        lambda system: each_bucket(system, lambda name: is_blocked(system, name)),
+    ),
+    Check(("CKV_AWS_21",), "files versioned", lambda system: is_versioned(system, buckets(system)[0])),
+    Check(
+        ("CKV_AWS_145",),
+        "objects encrypted with a KMS key",
+        reason="load balancers write access logs to buckets with S3's own encryption (SSE-S3) only",
+    ),
+    Check(("CKV2_AWS_61",), "what nobody needs expires", lambda system: each_bucket(system, lambda name: has_lifecycle(system, name))),
+    # Messages, logs, secrets
+    Check(
+        ("CKV_AWS_26",),
+        "topic encrypted",
+        reason="CloudWatch cannot write to a topic with AWS's own key, a key of one's own costs; messages hold no secret",
+    ),
+    Check(("CKV_AWS_169",), "topic not public", topic_is_private),
+    Check(("CKV_AWS_66",), "logs end", lambda system: all(group.get("retentionInDays") for group in log_groups(system))),
+    Check(("CKV_AWS_338",), "logs kept a year", lambda system: all(group["retentionInDays"] >= 365 for group in log_groups(system))),
+    Check(
+        ("CKV_AWS_158",),
+        "logs encrypted with a KMS key",
+        reason="CloudWatch encrypts them with its own key; another one costs and adds no reader",
+    ),
+    Check(
+        ("CKV_AWS_149",),
+        "secrets encrypted with a key of one's own",
+        reason="AWS's own key of Secrets Manager; nobody outside the account reads them",
+    ),
+    Check(
+        ("CKV_AWS_304", "CKV2_AWS_57"),
+        "secrets rotated by themselves",
+        reason="playbooks/rotate.yml rotates them without a failed request; how often is the operator's schedule",
+    ),
+    # Rights
+    Check(("CKV_AWS_62", "CKV_AWS_63"), "no administrator, no star", nobody_is_administrator),
+    # Containers
+    Check(
+        ("CKV_AWS_37", "CKV_AWS_38", "CKV_AWS_39", "CKV_AWS_58", "CKV_AWS_100", "CKV_AWS_339"),
+        "EKS",
+        reason="asked of the cluster where there is one",
+    ),
+    Check(
+        (
+            "eks_cluster_not_publicly_accessible",
+            "eks_cluster_private_nodes_enabled",
+            "eks_cluster_kms_cmk_encryption_in_secrets_enabled",
+            "eks_cluster_deletion_protection_enabled",
+            "eks_control_plane_logging_all_types_enabled",
+        ),
+        "EKS, as Prowler asks",
+        reason="asked of the cluster where there is one",
+    ),
+    Check(("CKV_AWS_51",), "image tags that stay", reason="asked of the registry where there is one"),
+)
+
+
+def table() -> str:
+    """The rows as docs/production.md shows them."""
+    rows = [f"| {', '.join(check.ids)} | {check.what} | {'pass' if check.holds else check.reason} |" for check in CHECKS]
+    return "\n".join(["| check | asks for | here |", "|---|---|---|", *rows])
+
+
+if __name__ == "__main__":
+    print(table())

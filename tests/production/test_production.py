@@ -1,0 +1,76 @@
+"""The switches of inventories/production, all at once: built, built again, audited, protected, and removed without a rest."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.acceptance.production import CHECKS, table
+from tests.tree import ROOT
+
+# The application needs machines that boot; tests/e2e has them.
+WITHOUT_MACHINES = ("--tags", "network,data,edge,compute")
+
+
+def words(done) -> str:
+    return (done.stdout + done.stderr)[-6000:]
+
+
+@pytest.fixture(scope="session")
+def built(profile):
+    # What must be there before it can be known is known by the second run: the database's address, its backups.
+    for _run in range(2):
+        done = profile.play("site.yml", *WITHOUT_MACHINES)
+        assert done.returncode == 0, words(done)
+    return profile
+
+
+def test_a_further_run_changes_nothing(built):
+    done = built.play("site.yml", *WITHOUT_MACHINES)
+    assert done.returncode == 0, words(done)
+    changed = [line for line in done.stdout.splitlines() if "changed=" in line and "changed=0" not in line]
+    assert not changed, words(done)
+
+
+@pytest.mark.parametrize("check", [check for check in CHECKS if check.holds], ids=lambda check: check.name)
+def test_check(built, check):
+    assert check.holds(built.system), f"{', '.join(check.ids)}: {check.what}"
+
+
+def test_what_does_not_hold_has_a_reason():
+    assert not [check.name for check in CHECKS if bool(check.holds) == bool(check.reason)]
+
+
+def test_the_documentation_says_the_same():
+    assert table() in (ROOT / "docs" / "production.md").read_text("utf-8"), "write it anew: python -m tests.acceptance.production"
+
+
+REFUSED = {
+    "database_encrypted": (False, "no way back"),
+    "database_name": ("shop", "CREATE DATABASE"),
+    "static_bucket_versioning": (False, "static_bucket_suspend_versioning"),
+    "vpc_public_subnet_cidr_blocks": (["10.0.1.0/24", "10.0.9.0/24"], "neither move nor resize"),
+}
+
+
+def test_what_aws_cannot_change_is_refused(built):
+    done = built.play("site.yml", "--tags", "network", **{name: value for name, (value, _word) in REFUSED.items()})
+    assert done.returncode != 0
+    # Ansible breaks lines as it likes.
+    said = " ".join(done.stdout.split())
+    assert not [name for name, (_value, word) in REFUSED.items() if name not in said or word not in said], words(done)
+
+
+@pytest.fixture(scope="session")
+def removed(built):
+    """Refused while it is protected, then removed."""
+    refused = built.play("playbooks/destroy.yml", destroy_confirmation="django")
+    assert refused.returncode != 0 and "is protected against deletion" in " ".join(refused.stdout.split()), words(refused)
+    unprotected = {"database_deletion_protection": False, "load_balancer_deletion_protection": False}
+    lifted = built.play("site.yml", "--tags", "data,edge", **unprotected)
+    assert lifted.returncode == 0, words(lifted)
+    return built.play("playbooks/destroy.yml", destroy_confirmation="django", **unprotected)
+
+
+def test_removal(removed):
+    assert removed.returncode == 0, words(removed)
+    assert "final" in removed.stdout, "the database's last snapshot is not said"

@@ -112,3 +112,11 @@ def test_more_than_the_maximum_is_taken_back():
     many = {**FOUND, "machines": [billing.machine("Instances", "t2.micro", 9, "gp3", 8), FOUND["machines"][1]]}
     lines = monthly_cost(VALUES, PRICES, USAGE, many)["after"]["lines"]
     assert "3 x t2.micro" in [line["what"] for line in lines]
+
+
+def test_production_s_improvements():
+    improved = bill(
+        vpc_flow_logs=True, waf_enabled=True, waf_managed_rule_groups=["a", "b", "c"], alarms_database=True, alarms_requests=True
+    )
+    assert improved["parts"]["WAF"] == pytest.approx(5 + 4 + 0.6)
+    assert improved["parts"]["CloudWatch"] - bill()["parts"]["CloudWatch"] == pytest.approx(5 * 0.10 + 2 * 0.50)

@@ -16,7 +16,7 @@ from typing import Any
 HOURS = 730
 # The two that AWS makes for a target tracking policy are billed like any other.
 ALARMS_OF_A_POLICY = 2
-# One alarm for busy instances, one for unhealthy targets; an inventory may add more, which the account then tells.
+# One alarm for busy instances, one for unhealthy targets.
 ALARMS = 2
 SECRETS = 2
 # AWS gives these away each month, account-wide.
@@ -46,6 +46,12 @@ EMPTY = {
 
 def machine(part: str, kind: str, count: int, volume_type: str, volume_gib: float) -> dict[str, Any]:
     return {"part": part, "type": kind, "count": int(count), "volume_type": volume_type, "volume_gib": float(volume_gib)}
+
+
+def alarms_of(values: dict[str, Any]) -> int:
+    if not values["alarms_enabled"]:
+        return 0
+    return ALARMS + (3 if values.get("alarms_database") else 0) + (2 if values.get("alarms_requests") else 0)
 
 
 def from_inputs(values: dict[str, Any]) -> dict[str, Any]:
@@ -88,8 +94,14 @@ def from_inputs(values: dict[str, Any]) -> dict[str, Any]:
         "public_machines": 1,
         "endpoint_zones": len(values["vpc_endpoints_services"]) * zones,
         "secrets": SECRETS,
-        "alarms": (ALARMS if values["alarms_enabled"] else 0) + ALARMS_OF_A_POLICY,
+        "alarms": alarms_of(values) + ALARMS_OF_A_POLICY,
+        "dashboards": 1 if values.get("dashboard_enabled") else 0,
         "clusters": 1 if cluster else 0,
+        "web_acls": 1 if values.get("waf_enabled") else 0,
+        # A rule for each group, and one that limits how often an address asks.
+        "web_acl_rules": len(values.get("waf_managed_rule_groups") or []) + 1 if values.get("waf_enabled") else 0,
+        "keys": 1 if cluster and values.get("eks_encrypt_secrets") else 0,
+        "flow_logs": bool(values.get("vpc_flow_logs")),
     }
 
 

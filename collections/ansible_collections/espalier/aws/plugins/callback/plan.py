@@ -79,13 +79,13 @@ class CallbackModule(CallbackBase):
             self._stack = answer
         # A task that runs in check mode, too, has done what it says.
         elif answer.get("changed") and result.task.check_mode is not False:
-            self._changes.append(self._change(result, answer, module))
+            self._changes += self._rows(result, answer, module)
 
-    def _change(self, result, answer: dict, module: str) -> plan.Change:
+    def _rows(self, result, answer: dict, module: str) -> list[plan.Change]:
         task, host = result.task.get_name().strip(), result.host.get_name()
         role = result.task._role.get_name() if result.task._role else ""
         name = task.removeprefix(f"{role} : ")
         if host != "localhost":
-            return plan.Change("change", "instances", role or name, role, name, [name], hosts=[host])
+            return [plan.Change("change", "instances", role or name, role, name, [name], hosts=[host])]
         options = (answer.get("invocation") or {}).get("module_args") or {}
-        return plan.change_of(module, options, answer, self._stack, role, name, str(answer.get("_ansible_item_label") or ""))
+        return plan.changes_of(module, options, answer, self._stack, role, name, str(answer.get("_ansible_item_label") or ""))

@@ -22,7 +22,7 @@ WORDS = (
     ("create", re.compile(r"^would (?:have )?(?:creat|add|allocat|make)", re.IGNORECASE)),
     ("replace", re.compile(r"^would (?:have )?replac", re.IGNORECASE)),
     ("remove", re.compile(r"^would (?:have )?(?:delet|remov|terminat|releas)", re.IGNORECASE)),
-    ("change", re.compile(r"^would ", re.IGNORECASE)),
+    ("change", re.compile(r"^would (?:have )?(?:modif|updat|chang|set)", re.IGNORECASE)),
 )
 NO_INTERRUPTION = "no"
 
@@ -49,12 +49,14 @@ class Kind:
     """How the resource of a module is called.
 
     `name` are the options that may hold its name, the first that is set wins. `exists` answers from stack_info's answer and the
-    options whether there is one already; without it, one is known by its name.
+    options whether there is one already; without it, one is known by its name. `several`: the module manages any number at once,
+    and its diff has them by name.
     """
 
     word: str
     name: tuple[str, ...] = ("name",)
     exists: Callable[[dict, dict], Any] | None = None
+    several: bool = False
 
 
 def _role_of(options: dict) -> str:
@@ -104,6 +106,16 @@ KINDS = {
     "ec2_instance": Kind("instance", ("name", "instance_ids"), lambda stack, options: stack.get("bastion")),
     "sns_topic": Kind("SNS topic"),
     "cloudwatch_metric_alarm": Kind("alarm"),
+    "metric_alarms": Kind("alarm", several=True),
+    "acm_certificate": Kind("certificate", ("name_tag", "domain_name")),
+    "route53": Kind("DNS record", ("record",)),
+    "flow_log": Kind("flow logs of", ("vpc_id",)),
+    "wafv2_web_acl": Kind("web ACL"),
+    "wafv2_resources": Kind("web ACL", ("name",), lambda stack, options: True),
+    "web_acl_log": Kind("log of web ACL", ("web_acl_arn",)),
+    "db_parameter_group": Kind("DB parameter group"),
+    "db_backup_replication": Kind("copies of backups of", ("identifier",)),
+    "kms_key": Kind("key", ("alias",)),
     "cloudwatchlogs_log_group": Kind("log group", ("log_group_name",)),
 }
 
@@ -185,7 +197,7 @@ def action_of(kind: Kind | None, name: str, options: dict, result: dict, stack: 
         return "remove"
     message = str(result.get("msg") or "")
     for action, words in WORDS:
-        if words.search(message) and (action != "change" or kind is None):
+        if words.search(message):
             return action
     sides = [(entry.get("before"), entry.get("after")) for entry in diffs_of(result) if "before" in entry and "after" in entry]
     if sides and all(not before and after for before, after in sides):
@@ -196,6 +208,21 @@ def action_of(kind: Kind | None, name: str, options: dict, result: dict, stack: 
         return "change"
     there = kind.exists(stack, options) if kind and kind.exists else name in set(strings(stack))
     return "change" if there or not kind else "create"
+
+
+def changes_of(module: str, options: dict, result: dict, stack: dict, role: str, task: str, label: str = "") -> list[Change]:
+    """The rows of one changed result."""
+    kind = KINDS.get(module)
+    if not kind or not kind.several:
+        return [change_of(module, options, result, stack, role, task, label)]
+    rows = []
+    for entry in diffs_of(result):
+        before, after = entry.get("before") or {}, entry.get("after") or {}
+        for name in sorted({*before, *after}):
+            sides = {"diff": {"before": before.get(name) or {}, "after": after.get(name) or {}}}
+            action = "create" if name not in before else "remove" if name not in after else "change"
+            rows.append(Change(action, kind.word, name, role, task, differences(sides) if action == "change" else []))
+    return rows
 
 
 def change_of(module: str, options: dict, result: dict, stack: dict, role: str, task: str, label: str = "") -> Change:

@@ -249,7 +249,7 @@ def launches(template: str) -> list[Need]:
         tag["Key"]: tag["Value"]
         for entry in specifications
         if entry.get("ResourceType") == "instance"
-        for tag in entry.get("Tag") or entry["Tags"]
+        for tag in entry.get("Tag") or entry.get("Tags") or []
     }
     profile = data.get("IamInstanceProfile") or {}
     needs = [Need("ec2:RunInstances", ec2_arn("instance", "*"), resource_tags(tags, "aws:RequestTag"))]

@@ -141,7 +141,7 @@ PLAY = """
     - name: Break
       ansible.builtin.fail:
         msg: really broken
-      when: broken | default(false)
+      when: broken | default(false) | bool
 """
 
 

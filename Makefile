@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Tags that `make lab` leaves out, for example SKIP=app.
 export SKIP ?=
 
-.PHONY: help setup lab lab-down lab-status lab-logs test lint unit molecule mutations e2e rehearse bench docs ee lock
+.PHONY: help setup lab lab-down lab-status lab-logs plan cost test lint unit molecule mutations e2e rehearse bench docs ee lock
 
 help:  ## List the commands
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -26,6 +26,15 @@ lab-status:  ## What runs in the lab
 
 lab-logs:  ## Logs of the lab's parts (PART=instances for one)
 	@python -m lab logs $(PART)
+
+# Options of ansible-playbook for `make plan` and `make cost`, for example OPTIONS="-i inventories/production".
+OPTIONS ?=
+
+plan:  ## What site.yml would create, change, replace or remove, with downtime and dollars (OPTIONS="-i inventories/production --json")
+	@bin/setup && { python bin/plan.py $(OPTIONS) || [ $$? -eq 2 ]; }
+
+cost:  ## What the inventory costs a month, by part, and what could be saved (OPTIONS="-i inventories/production")
+	@bin/setup && ansible-playbook playbooks/cost.yml $(OPTIONS)
 
 test:  ## All tests: lint, unit, every role alone, end to end in the lab
 	@bin/setup lab && python -m pytest tests/lint tests/unit tests/e2e tests/molecule tests/production

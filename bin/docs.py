@@ -2,6 +2,7 @@
 
 - README.md of each role: its inputs, between two markers, from meta/argument_specs.yml and defaults/main.yml.
 - docs/reference.md: one line for each role, module and plugin.
+- docs/cost.md: the bill of the defaults, beside the seed's list, and what could be saved.
 
 `python bin/docs.py --check` writes nothing and fails when a file is not what it would write.
 """
@@ -145,10 +146,94 @@ def reference(roles: list[Path]) -> str:
     )
 
 
+COST = """## The defaults
+Of an environment with every default: two t2.micro, a bastion, PostgreSQL on db.t3.micro in two zones with 100 GB, a NAT gateway a zone.
+
+| part | dollars a month | seed's list | what the difference is |
+|---|---:|---:|---|
+{parts}
+| **all** | **{total:.2f}** | **{seed}** | |
+
+With the cluster (`suite_cluster`): {cluster:.2f} more, for the control plane, two t3.medium with their volumes, and the ingress's load
+balancer with its two addresses.
+
+## What could be saved
+Each by itself. What belongs together saves more together: one zone for everything is an inventory of its own.
+
+| option | dollars a month | set | what one gives up |
+|---|---:|---|---|
+{savings}
+"""
+# Why a part is not what the seed's list says.
+COST_DIFFERENCES = {
+    "Instances": "their volumes, 8 GB each",
+    "Bastion": "not in the list",
+    "Database": "100 GB of storage, twice with a standby; the instances alone are 26.28",
+    "Load balancer": "rounding",
+    "NAT gateways": "10 GB of data",
+    "Public addresses": "not in the list; billed since February 2024: NAT gateways, a load balancer's zones, the bastion",
+    "VPC endpoints": "the list has one zone; an endpoint is billed for each zone, and the instances are in two",
+    "S3": "rounding",
+    "CloudWatch": "rounding; alarms and 5 GB of logs",
+    "Secrets": "not in the list",
+    "Data transfer": "55 GB; AWS gives the first 100 GB of a month to every account",
+}
+
+
+def billing():
+    """The collection's own arithmetic."""
+    import ansible_collections
+
+    ours = str(ROOT / "collections" / "ansible_collections")
+    if ours not in ansible_collections.__path__:
+        ansible_collections.__path__.append(ours)
+    from ansible_collections.espalier.aws.plugins.module_utils import billing
+
+    return billing
+
+
+def seed_inputs() -> dict:
+    """Every default of the roles that costs something. None of them is a template, and the cluster's are the seed's."""
+    defaults = {
+        "eks_node_instance_types": ["t3.medium"],
+        "eks_node_desired_size": 2,
+        "eks_node_volume_type": "gp3",
+        "eks_node_volume_gib": 20,
+    }
+    for path in sorted((ROOT / "roles").glob("*/defaults/main.yml")):
+        defaults |= load(path)
+    defaults |= load(ROOT / "group_vars" / "suite.yml")
+    wanted = load(ROOT / "playbooks" / "vars" / "cost.yml")["cost_inputs"]
+    return {name: defaults[name] for name in wanted if name in defaults and name != "suite_cluster"}
+
+
+def cost() -> str:
+    """docs/cost.md with its block replaced."""
+    table, usage = load(ROOT / "playbooks" / "vars" / "prices.yml"), load(ROOT / "group_vars" / "suite.yml")["suite_cost_usage"]
+    values, money = seed_inputs(), billing()
+    bill = money.estimate(money.from_inputs(values), table["prices"], usage)
+    more = money.estimate(money.from_inputs({**values, "suite_cluster": True}), table["prices"], usage)["total"] - bill["total"]
+    seed = table["prices_seed"]
+    parts = [
+        f"| {part} | {bill['parts'].get(part, 0):.2f} | {seed.get(part, '')} | {COST_DIFFERENCES.get(part, '')} |"
+        for part in dict.fromkeys([*bill["parts"], *seed])
+    ]
+    savings = []
+    for entry in money.savings({**values, "suite_cluster": True}, table["prices"], usage):
+        settings = ", ".join(f"`{name}: {json.dumps(value)}`" for name, value in entry["set"].items())
+        savings.append(f"| {entry['option']} | {entry['dollars']:.2f} | {settings} | {entry['loss']} |")
+    text = (ROOT / "docs" / "cost.md").read_text("utf-8")
+    block = COST.format(parts="\n".join(parts), total=bill["total"], seed=sum(seed.values()), cluster=more, savings="\n".join(savings))
+    return f"{text.partition(BEGIN)[0]}{BEGIN}\n{block.rstrip()}\n{END}\n"
+
+
 def generated() -> dict[Path, str]:
     """Every generated file and what it should hold."""
     roles = sorted(path.parent.parent for path in (ROOT / "roles").glob("*/meta/argument_specs.yml"))
-    return {role / "README.md": readme(role) for role in roles} | {ROOT / "docs" / "reference.md": reference(roles)}
+    return {role / "README.md": readme(role) for role in roles} | {
+        ROOT / "docs" / "reference.md": reference(roles),
+        ROOT / "docs" / "cost.md": cost(),
+    }
 
 
 def main() -> int:

@@ -27,4 +27,5 @@ ADDITIONS = (
     "firewall",
     "secrets",
     "cloudfront",
+    "rights",
 )

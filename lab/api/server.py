@@ -19,7 +19,7 @@ os.environ["MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION"] = "true"
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-from lab.api import ADDITIONS
+from lab.api import ADDITIONS, rights
 from lab.controller import LAB_USER_AGENT, Controller
 from lab.network import listen
 
@@ -68,7 +68,12 @@ class Application:
 
         try:
             with self.lock:
-                return self.moto(environ, note_status)
+                refused = rights.judge(environ)
+                if refused is None:
+                    return self.moto(environ, note_status)
+            status, kind, data = rights.answer(*refused)
+            note_status(status, [("Content-Type", kind), ("Content-Length", str(len(data)))])
+            return [data]
         finally:
             # Also what moto failed at: the traceback that follows does not name the operation.
             self._record(environ, seen, time.monotonic() - started)

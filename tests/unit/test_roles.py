@@ -87,7 +87,9 @@ def test_entry_point_types_what_it_reads(role, entry):
 
 def names_read(role, entry) -> set[str]:
     """Words in what an entry point runs: its task files, handlers, templates, and the defaults and internals that these are made of."""
-    made_of = defaults(role) | load_yaml_or_nothing(folder(role) / "vars" / "main.yml")
+    made_of = defaults(role)
+    for path in (folder(role) / "vars" / "main.yml", *sorted((folder(role) / "vars" / "main").glob("*.yml"))):
+        made_of |= load_yaml_or_nothing(path)
     words, seen = set(), set()
     pending = [file_of(role, "tasks", f"{entry}.yml"), file_of(role, "handlers", "main.yml")]
     while pending:

@@ -11,15 +11,20 @@ short_description: End a run with its phases, changes and outputs
 description:
   - Prints, after the recap, one line for each play with its seconds and its number of changed and failed tasks.
   - Prints the values that a play handed over with M(ansible.builtin.set_stats) under the key C(summary).
-  - Shows results only by number, so nothing that a task hides with C(no_log) can appear.
+  - Names each right that AWS says was missing.
+  - Shows other results only by number, so nothing that a task hides with C(no_log) can appear.
 author:
   - The Espalier authors
 """
 
+import re
 import time
 from dataclasses import dataclass
 
 from ansible.plugins.callback import CallbackBase
+
+# AWS's words where a policy does not allow something: the action and, mostly, the resource.
+REFUSED = re.compile(r"not authorized to perform: (?P<action>[\w-]+:\w+)(?: on resource: (?P<resource>\S+))?")
 
 
 @dataclass
@@ -41,6 +46,7 @@ class CallbackModule(CallbackBase):
 
     def __init__(self):
         super().__init__()
+        self._refused: dict[str, str] = {}
         self._phases: list[Phase] = []
         self._check_mode = False
 
@@ -58,6 +64,8 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_failed(self, result, ignore_errors=False):
         if not ignore_errors:
             self._phases[-1].failed += 1
+            for found in REFUSED.finditer(str(result.result.get("msg", ""))):
+                self._refused[found["action"]] = found["resource"] or "some resource"
 
     def v2_runner_on_unreachable(self, result):
         self._phases[-1].failed += 1
@@ -77,5 +85,9 @@ class CallbackModule(CallbackBase):
         for key, value in stats.custom.get("_run", {}).get("summary", {}).items():
             text = ", ".join(value) if isinstance(value, list) else value
             self._display.display(f"{key.replace('_', ' '):>18}: {text}")
+        for action, resource in self._refused.items():
+            self._display.display(
+                f"Missing right: {action} on {resource}. An administrator's playbooks/deployment_role.yml gives it (docs/rights.md)."
+            )
         if any(phase.failed for phase in self._phases):
             self._display.display("The run stopped at the error above. Mend what it names and run the same command again: it continues.")

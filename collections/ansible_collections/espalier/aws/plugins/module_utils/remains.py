@@ -183,6 +183,11 @@ def session_documents(clients: Clients, scope: Scope) -> Iterator[Remain]:
             yield Remain("session document", one["Name"])
 
 
+def of_deployments(tags: dict[str, str]) -> str:
+    """A removal may itself run with the role of deployments, which was there before the environment."""
+    return "deployments run with it, playbooks/deployment_role.yml removes it" if tags.get("Role") == "deployment" else ""
+
+
 def identities(clients: Clients, scope: Scope) -> Iterator[Remain]:
     """IAM is global and does not filter: names first, then the tags of the few that are left."""
     client = clients("iam")
@@ -195,13 +200,14 @@ def identities(clients: Clients, scope: Scope) -> Iterator[Remain]:
                 continue
             # The listing has no tags.
             answer = unless_missing(["NoSuchEntity"], get, **{key: one[key]})
-            if answer and is_ours(scope, one[key], tags_of(answer[result.removesuffix("s")])):
-                yield Remain(kind, one[key])
+            tags = tags_of(answer[result.removesuffix("s")]) if answer else {}
+            if answer and is_ours(scope, one[key], tags):
+                yield Remain(kind, one[key], stays=of_deployments(tags))
     for one in pages(client, "list_policies", "Policies", Scope="Local"):
         if one["PolicyName"].startswith(f"{scope.prefix}-"):
             tags = unless_missing(["NoSuchEntity"], client.list_policy_tags, PolicyArn=one["Arn"])
             if tags is not None and is_ours(scope, one["PolicyName"], tags_of(tags)):
-                yield Remain("IAM policy", one["Arn"], one["PolicyName"])
+                yield Remain("IAM policy", one["Arn"], one["PolicyName"], stays=of_deployments(tags_of(tags)))
 
 
 def topics(clients: Clients, scope: Scope) -> Iterator[Remain]:

@@ -1,0 +1,326 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""From what the tasks of a run in check mode say to a plan: what would be created, changed, replaced or removed.
+
+A plan is a dictionary of plain values, which is what `bin/plan.py --json` prints:
+
+- `result`: "nothing to do", "changes" or "error"
+- `changes`: a list of {action, kind, name, details, interrupts, interruption, role, task, hosts}; `action` is create, change, replace or
+  remove, `interrupts` says whether visitors or operators notice, `interruption` how
+- `errors`: a list of {task, host, message}
+- `cost`: {before, after, differences, prices_date} of the filter espalier.aws.monthly_cost, or null where the run did not get so far
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+# What a task of the suite itself says, or a module: "Would create ...", "Would have modified ... if not in check mode."
+WORDS = (
+    ("create", re.compile(r"^would (?:have )?(?:creat|add|allocat|make)", re.IGNORECASE)),
+    ("replace", re.compile(r"^would (?:have )?replac", re.IGNORECASE)),
+    ("remove", re.compile(r"^would (?:have )?(?:delet|remov|terminat|releas)", re.IGNORECASE)),
+    ("change", re.compile(r"^would (?:have )?(?:modif|updat|chang|set)", re.IGNORECASE)),
+)
+NO_INTERRUPTION = "no"
+
+
+@dataclass
+class Change:
+    """One row of a plan."""
+
+    action: str
+    kind: str
+    name: str
+    role: str
+    task: str
+    details: list[str] = field(default_factory=list)
+    interruption: str = NO_INTERRUPTION
+    hosts: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "interrupts": self.interruption != NO_INTERRUPTION}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the resource of a module is called.
+
+    `name` are the options that may hold its name, the first that is set wins. `exists` answers from stack_info's answer and the
+    options whether there is one already; without it, one is known by its name. `several`: the module manages any number at once,
+    and its diff has them by name.
+    """
+
+    word: str
+    name: tuple[str, ...] = ("name",)
+    exists: Callable[[dict, dict], Any] | None = None
+    several: bool = False
+
+
+def _role_of(options: dict) -> str:
+    return (options.get("tags") or {}).get("Role", "")
+
+
+KINDS = {
+    "ec2_vpc_net": Kind("VPC", exists=lambda stack, options: stack.get("vpc")),
+    "ec2_vpc_igw": Kind("internet gateway", ("tags.Name",), lambda stack, options: stack.get("internet_gateway_id")),
+    "ec2_vpc_subnet": Kind(
+        "subnet", ("tags.Name", "cidr"), lambda stack, options: options.get("cidr") in set(strings(stack.get("subnets")))
+    ),
+    "ec2_eip": Kind("elastic IP address", ("tag_value", "public_ip")),
+    "ec2_vpc_nat_gateway": Kind(
+        "NAT gateway",
+        ("tags.Name", "nat_gateway_id"),
+        lambda stack, options: options.get("subnet_id") in {gateway.get("subnet_id") for gateway in stack.get("nat_gateways") or []},
+    ),
+    "ec2_vpc_route_table": Kind("route table", ("tags.Name", "route_table_id"), lambda stack, options: options.get("lookup") == "id"),
+    "ec2_security_group": Kind(
+        "security group", ("name", "group_id"), lambda stack, options: (stack.get("security_groups") or {}).get(_role_of(options))
+    ),
+    "ec2_vpc_endpoint": Kind(
+        "VPC endpoint",
+        ("tags.Name", "vpc_endpoint_id"),
+        lambda stack, options: (stack.get("vpc_endpoints") or {}).get(str(options.get("service", "")).rpartition(".")[2]),
+    ),
+    "rds_subnet_group": Kind("DB subnet group", exists=lambda stack, options: stack.get("database_subnet_group")),
+    "rds_instance": Kind("database", ("db_instance_identifier",), lambda stack, options: stack.get("database")),
+    "generated_secret": Kind("secret"),
+    "ssm_parameter": Kind("SSM parameter"),
+    "s3_bucket": Kind("bucket"),
+    "bucket_drift": Kind("bucket", exists=lambda stack, options: True),
+    "s3_lifecycle": Kind("bucket lifecycle"),
+    "elb_target_group": Kind("target group"),
+    "elb_application_lb": Kind("load balancer"),
+    "ec2_launch_template": Kind("launch template", ("template_name", "name")),
+    "autoscaling_group": Kind("auto scaling group"),
+    "target_tracking_policy": Kind("scaling policy"),
+    "autoscaling_lifecycle_hook": Kind("lifecycle hook", ("lifecycle_hook_name",)),
+    "autoscaling_notification": Kind("scaling events of group"),
+    "autoscaling_processes": Kind("scaling processes of group"),
+    "iam_role": Kind("IAM role"),
+    "iam_policy": Kind("policy of IAM role", ("iam_name",)),
+    "iam_managed_policy": Kind("IAM policy"),
+    "iam_instance_profile": Kind("instance profile"),
+    "ec2_instance": Kind("instance", ("name", "instance_ids"), lambda stack, options: stack.get("bastion")),
+    "sns_topic": Kind("SNS topic"),
+    "cloudwatch_metric_alarm": Kind("alarm"),
+    "metric_alarms": Kind("alarm", several=True),
+    "acm_certificate": Kind("certificate", ("name_tag", "domain_name")),
+    "route53": Kind("DNS record", ("record",)),
+    "flow_log": Kind("flow logs of", ("vpc_id",)),
+    "wafv2_web_acl": Kind("web ACL"),
+    "wafv2_resources": Kind("web ACL", ("name",), lambda stack, options: True),
+    "web_acl_log": Kind("log of web ACL", ("web_acl_arn",)),
+    "db_parameter_group": Kind("DB parameter group"),
+    "db_backup_replication": Kind("copies of backups of", ("identifier",)),
+    "kms_key": Kind("key", ("alias",)),
+    "cloudwatchlogs_log_group": Kind("log group", ("log_group_name",)),
+}
+
+DATABASE_RESTART = "perhaps a minute or two without the database, in its maintenance window or at once (database_apply_immediately)"
+# What is noticed of a change, by kind and action; of all others nothing is.
+INTERRUPTIONS = {
+    ("database", "change"): DATABASE_RESTART,
+    ("database", "remove"): "the application, for good",
+    ("load balancer", "create"): "the load balancer's name is a new one: DNS entries have to follow",
+    ("load balancer", "remove"): "the application, until there is another one",
+    ("target group", "remove"): "the application, until there is another one",
+    ("NAT gateway", "replace"): "connections of the instances to the internet, for some minutes",
+    ("NAT gateway", "remove"): "connections of the instances to the internet through it",
+    ("route table", "change"): "connections over the routes that change",
+    ("instance", "change"): "sessions on the bastion",
+    ("instance", "replace"): "sessions on the bastion",
+    ("instance", "remove"): "sessions on the bastion",
+    ("security group", "remove"): "connections that it allows",
+}
+# `target group x` or `target group x: details`
+RESOURCE_WORDS = "|".join(sorted({kind.word for kind in KINDS.values()}, key=len, reverse=True))
+RESOURCE = re.compile(rf"(?P<kind>{RESOURCE_WORDS}) (?P<name>[^\s,:]+)(?:: (?P<details>.*))?$")
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Every string inside, keys too; of an ARN its last part, too."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from strings(key)
+            yield from strings(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from strings(inner)
+    elif isinstance(value, str):
+        yield value
+        if value.startswith("arn:"):
+            yield value.rpartition(":")[2]
+
+
+def pick(options: dict, path: str) -> str:
+    """The value of an option as a name: `tags.Name` looks inside, a list is its members."""
+    value: Any = options
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value or "")
+
+
+def short(value: Any, limit: int = 60) -> str:
+    text = "none" if value in (None, "", [], {}) else str(value)
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def diffs_of(result: dict) -> list[dict]:
+    found = result.get("diff") or []
+    return [entry for entry in (found if isinstance(found, list) else [found]) if isinstance(entry, dict)]
+
+
+def differences(result: dict) -> list[str]:
+    """What a module's diff says, a line for each value that differs. Text is not quoted: it may be a whole file."""
+    lines = []
+    for entry in diffs_of(result):
+        before, after = entry.get("before"), entry.get("after")
+        if isinstance(before, dict) and isinstance(after, dict):
+            changed = [key for key in sorted({*before, *after}, key=str) if before.get(key) != after.get(key)]
+            lines += [f"{key}: {short(before.get(key))} -> {short(after.get(key))}" for key in changed]
+    return lines
+
+
+def against_stack(kind: str, options: dict, stack: dict) -> list[str]:
+    """The same for modules without a diff, where stack_info knows the value."""
+    found = {"auto scaling group": stack.get("autoscaling_group")}.get(kind) or {}
+    keys = [key for key in ("min_size", "max_size", "desired_capacity") if key in found and options.get(key) is not None]
+    return [f"{key}: {found[key]} -> {options[key]}" for key in keys if found[key] != options[key]]
+
+
+def action_of(kind: Kind | None, name: str, options: dict, result: dict, stack: dict) -> str:
+    """create, change, replace or remove: said by the task, by its diff, or known from what exists."""
+    if options.get("state") in ("absent", "deleted", "terminated"):
+        return "remove"
+    message = str(result.get("msg") or "")
+    for action, words in WORDS:
+        if words.search(message):
+            return action
+    sides = [(entry.get("before"), entry.get("after")) for entry in diffs_of(result) if "before" in entry and "after" in entry]
+    if sides and all(not before and after for before, after in sides):
+        return "create"
+    if sides and all(before and not after for before, after in sides):
+        return "remove"
+    if sides:
+        return "change"
+    there = kind.exists(stack, options) if kind and kind.exists else name in set(strings(stack))
+    return "change" if there or not kind else "create"
+
+
+def changes_of(module: str, options: dict, result: dict, stack: dict, role: str, task: str, label: str = "") -> list[Change]:
+    """The rows of one changed result."""
+    kind = KINDS.get(module)
+    if not kind or not kind.several:
+        return [change_of(module, options, result, stack, role, task, label)]
+    rows = []
+    for entry in diffs_of(result):
+        before, after = entry.get("before") or {}, entry.get("after") or {}
+        for name in sorted({*before, *after}):
+            sides = {"diff": {"before": before.get(name) or {}, "after": after.get(name) or {}}}
+            action = "create" if name not in before else "remove" if name not in after else "change"
+            rows.append(Change(action, kind.word, name, role, task, differences(sides) if action == "change" else []))
+    return rows
+
+
+def change_of(module: str, options: dict, result: dict, stack: dict, role: str, task: str, label: str = "") -> Change:
+    """The row of one changed result. `module` is its name without the collection, `options` what it was called with."""
+    if module == "debug":
+        return said_by_a_task(str(result.get("msg") or task), role, task)
+    kind = KINDS.get(module)
+    name = next(filter(None, (pick(options, path) for path in (kind.name if kind else ("name", "bucket", "path")))), "") or label or task
+    word = kind.word if kind else module.replace("_", " ")
+    action = action_of(kind, name, options, result, stack)
+    details = differences(result) or (against_stack(word, options, stack) if action == "change" else [])
+    if module == "iam_policy":
+        details = [f"policy {options.get('policy_name')}"]
+    return Change(action, word, name, role, task, details, INTERRUPTIONS.get((word, action), NO_INTERRUPTION))
+
+
+def said_by_a_task(message: str, role: str, task: str) -> Change:
+    """Where a module has no check mode, or what it would stand on is not there yet, a role says in words what it would do.
+
+    `Would change the target group x: {...}` is the row of a resource, with details; any other sentence is a row as it stands.
+    """
+    text = re.sub(r"\s+", " ", message).strip().rstrip(".")
+    action = next((action for action, words in WORDS if words.search(text)), "change")
+    what = re.sub(r"^would (?:have )?(?:create|replace|remove|delete|terminate|change) (?:the )?", "", text, flags=re.IGNORECASE)
+    named = RESOURCE.match(what)
+    if not named:
+        return Change(action, "", what, role, task)
+    kind, name, details = named.group("kind", "name", "details")
+    interruption = INTERRUPTIONS.get((kind, action), NO_INTERRUPTION)
+    return Change(action, kind, name, role, task, [details] if details else [], interruption)
+
+
+def merged(changes: Iterable[Change]) -> list[Change]:
+    """One row a resource: several tasks change one; removed and created again is replaced; a task on many hosts is one row."""
+    rows: dict[tuple, Change] = {}
+    for change in changes:
+        key = (change.kind, change.name) if not change.hosts else (change.kind, change.role)
+        row = rows.get(key)
+        if row is None:
+            rows[key] = change
+            continue
+        row.details += [line for line in change.details if line not in row.details]
+        row.hosts += [host for host in change.hosts if host not in row.hosts]
+        if {row.action, change.action} == {"create", "remove"}:
+            row.action = "replace"
+            row.interruption = INTERRUPTIONS.get((row.kind, "replace"), row.interruption)
+        elif row.action == "change":
+            row.action = change.action
+        if row.interruption == NO_INTERRUPTION:
+            row.interruption = change.interruption
+    return list(rows.values())
+
+
+def make(changes: Iterable[Change], errors: list[dict], cost: dict | None) -> dict[str, Any]:
+    rows = merged(changes)
+    result = "error" if errors else "changes" if rows else "nothing to do"
+    return {"result": result, "changes": [row.as_dict() for row in rows], "errors": errors, "cost": cost}
+
+
+SIGNS = {"create": "+", "change": "~", "replace": "!", "remove": "-"}
+
+
+def render(plan: dict[str, Any]) -> str:
+    """The plan as a person reads it."""
+    lines = []
+    rows = [
+        (
+            f"{SIGNS[row['action']]} {row['action']}",
+            " ".join(filter(None, (row["kind"], row["name"]))) + (f" ({', '.join(row['hosts'])})" if row["hosts"] else ""),
+            row["interruption"],
+            row["details"],
+        )
+        for row in plan["changes"]
+    ]
+    if rows:
+        width = min(max(len(what) for _action, what, _felt, _details in rows), 76)
+        lines.append(f"{'':9}  {'what':{width}}  downtime")
+        for action, what, felt, details in rows:
+            lines.append(f"{action:9}  {what:{width}}  {felt}")
+            lines += [f"{'':13}{line}" for line in details]
+        counts = [(action, sum(row["action"] == action for row in plan["changes"])) for action in SIGNS]
+        lines.append("")
+        lines.append(f"{len(rows)} in all: " + ", ".join(f"{count} to {action}" for action, count in counts if count))
+    elif not plan["errors"]:
+        lines.append("Nothing to do: the account is as the inventory wants it.")
+    lines += render_cost(plan["cost"])
+    lines += [f"ERROR: {error['task']} ({error['host']}): {error['message']}" for error in plan["errors"]]
+    if plan["errors"]:
+        lines.append("The plan is not complete: the run stopped at the error.")
+    return "\n".join(lines)
+
+
+def render_cost(cost: dict | None) -> list[str]:
+    if not cost:
+        return []
+    before, after = cost["before"]["total"], cost["after"]["total"]
+    lines = [
+        f"Dollars a month: {before:.2f} now, {after:.2f} after ({after - before:+.2f}), at prices of {cost['prices_date']} (docs/cost.md)"
+    ]
+    lines += [f"{'':4}no price is known of {name}, which is in neither sum (suite_cost_prices)" for name in cost["after"]["unpriced"]]
+    return lines + [f"{'':4}{row['part']}: {row['before']:.2f} -> {row['after']:.2f}" for row in cost["differences"]]

@@ -1,0 +1,448 @@
+"""What a request asks IAM for: actions, each with its resource and the circumstances that a policy's condition may look at.
+
+AWS decides by action and resource, and publishes for each operation which those are (Service Authorization Reference). Here:
+
+- the action is mostly the operation's own name; S3 and a few others have names of their own
+- a resource is named by the request (an ARN, a name, an id), and `*` where nothing is named or AWS knows no resource for the operation
+- some operations need a second right: roles are passed (iam:PassRole), tags are made with a resource (ec2:CreateTags), and so on
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from lab.settings import SETTINGS
+
+REGION, ACCOUNT = SETTINGS.region, SETTINGS.account_id
+PREFIXES = {"monitoring": "cloudwatch"}
+
+
+@dataclass(frozen=True)
+class Need:
+    """One right that a request needs."""
+
+    action: str
+    resource: str = "*"
+    context: dict[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass
+class Call:
+    """A request: `parameters` flat as the query protocol sends them, or as the JSON body has them; empty for REST."""
+
+    service: str
+    operation: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    path: str = ""
+    query: dict[str, str] = field(default_factory=dict)
+
+    def get(self, *names: str) -> str:
+        return next((str(self.parameters[name]) for name in names if self.parameters.get(name)), "")
+
+    def values(self, start: str) -> list[str]:
+        """Of a list, in either protocol: Names.member.1, VpcId.1, or Names: []."""
+        found = self.parameters.get(start)
+        if isinstance(found, list):
+            return [value for value in found if isinstance(value, str)]
+        return [value for name, value in self.parameters.items() if re.fullmatch(rf"{start}(\.member)?\.\d+", name)]
+
+    def tags(self) -> dict[str, str]:
+        """The tags that the request gives, wherever they stand."""
+        pairs = [entry for value in self.parameters.values() if isinstance(value, list) for entry in value if isinstance(entry, dict)]
+        named = {entry["Key"]: entry.get("Value", "") for entry in pairs if "Key" in entry}
+        if isinstance(self.parameters.get("tags"), dict):
+            named |= self.parameters["tags"]
+        for name, key in self.parameters.items():
+            if name.endswith(".Key") and ("Tag" in name):
+                named[key] = self.parameters.get(f"{name.removesuffix('Key')}Value", "")
+        return named
+
+
+def call_of(environ: dict) -> Call | None:
+    """The request as a call; None where it is not one of AWS's (no signature)."""
+    query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
+    scope = (environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].split(",")[0] or query.get("X-Amz-Credential", "")).split(
+        "/"
+    )
+    if len(scope) < 5:
+        return None
+    service, stream = scope[-2], environ.get("wsgi.input")
+    body = stream.getvalue() if isinstance(stream, io.BytesIO) else b""
+    target = environ.get("HTTP_X_AMZ_TARGET")
+    if target:
+        return Call(service, target.rpartition(".")[2], json.loads(body or b"{}"))
+    if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+        parameters = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+        if "Action" in parameters:
+            return Call(service, parameters["Action"], parameters)
+    path = unquote(environ.get("PATH_INFO", ""))
+    return Call(service, f"{environ['REQUEST_METHOD']} {path}", {}, path, query)
+
+
+def key_of(environ: dict) -> str:
+    """The access key that signed the request."""
+    query = dict(parse_qsl(environ.get("QUERY_STRING", "")))
+    return (environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2] or query.get("X-Amz-Credential", "")).split("/")[0]
+
+
+def arn(service: str, rest: str, region: str = REGION, account: str = ACCOUNT) -> str:
+    return f"arn:aws:{service}:{region}:{account}:{rest}"
+
+
+# ---- EC2: resources are ids inside the parameters
+
+KINDS = {
+    "vpc": "vpc", "subnet": "subnet", "sg": "security-group", "sgr": "security-group-rule", "igw": "internet-gateway", "rtb": "route-table",
+    "nat": "natgateway", "eipalloc": "elastic-ip", "vpce": "vpc-endpoint", "i": "instance", "lt": "launch-template", "ami": "image",
+    "vol": "volume", "snap": "snapshot", "fl": "vpc-flow-log", "eni": "network-interface",
+}  # fmt: skip
+ID = re.compile(rf"({'|'.join(KINDS)})-[0-9a-f]{{8,17}}")
+MADE = {
+    "AllocateAddress": ["elastic-ip"], "CreateFlowLogs": ["vpc-flow-log"], "CreateImage": ["image"],
+    "CreateInternetGateway": ["internet-gateway"],
+    "CreateLaunchTemplate": ["launch-template"], "CreateNatGateway": ["natgateway"], "CreateRouteTable": ["route-table"],
+    "CreateSecurityGroup": ["security-group"], "CreateSubnet": ["subnet"], "CreateVpc": ["vpc"], "CreateVpcEndpoint": ["vpc-endpoint"],
+    "RunInstances": ["instance", "volume", "network-interface"],
+}  # fmt: skip
+
+
+def ec2_tags(name: str) -> dict[str, str]:
+    from moto.ec2.models import ec2_backends
+
+    return dict(ec2_backends[ACCOUNT][REGION].tags.get(name, {}))
+
+
+def resource_tags(tags: dict[str, str], *prefixes: str) -> dict[str, str]:
+    return {f"{prefix}/{key}": value for prefix in prefixes for key, value in tags.items()}
+
+
+def ec2_arn(kind: str, name: str) -> str:
+    return arn("ec2", f"{kind}/{name}", account="" if kind in ("image", "snapshot") else ACCOUNT)
+
+
+def given_tags(call: Call) -> dict[str, dict[str, str]]:
+    """Tags by kind of the resource that is made: TagSpecification.1.ResourceType, .Tag.1.Key."""
+    found: dict[str, dict[str, str]] = {}
+    for name, kind in call.parameters.items():
+        if name.startswith("TagSpecification.") and name.endswith(".ResourceType"):
+            start = f"{name.removesuffix('ResourceType')}Tag."
+            keys = [(key, value) for key, value in call.parameters.items() if key.startswith(start) and key.endswith(".Key")]
+            found[kind] = {value: call.parameters.get(f"{key.removesuffix('Key')}Value", "") for key, value in keys}
+    return found
+
+
+def ec2_needs(call: Call) -> list[Need]:
+    action = f"ec2:{call.operation}"
+    if call.operation.startswith(("Describe", "Get")):
+        return [Need(action)]
+    made, tags = MADE.get(call.operation, []), given_tags(call)
+    needs = [Need(action, ec2_arn(kind, "*"), resource_tags(tags.get(kind, {}), "aws:RequestTag")) for kind in made]
+    for kind, given in tags.items():
+        context = resource_tags(given, "aws:RequestTag") | {"ec2:CreateAction": call.operation}
+        needs.append(Need("ec2:CreateTags", ec2_arn(kind, "*"), context))
+    requested = resource_tags(call.tags(), "aws:RequestTag") if call.operation in ("CreateTags", "DeleteTags") else {}
+    names = {value for name, value in call.parameters.items() if not name.startswith("TagSpecification") and ID.fullmatch(str(value))}
+    named = call.get("LaunchTemplateName", "LaunchTemplate.LaunchTemplateName")
+    names |= {name for name in (id_of_template(named),) if name}
+    for name in sorted(names):
+        context = resource_tags(ec2_tags(name), "aws:ResourceTag", "ec2:ResourceTag")
+        needs.append(Need(action, ec2_arn(KINDS[name.partition("-")[0]], name), context | requested))
+    profile = call.get("IamInstanceProfile.Name", "IamInstanceProfile.Arn")
+    if call.operation == "RunInstances" and profile:
+        needs.append(pass_role(profile.rpartition("/")[2] or profile, "ec2.amazonaws.com"))
+    return needs or [Need(action)]
+
+
+def id_of_template(name: str) -> str:
+    from moto.ec2.models import ec2_backends
+
+    return ec2_backends[ACCOUNT][REGION].launch_template_name_to_ids.get(name, "") if name else ""
+
+
+# ---- IAM, and what passes a role
+
+
+def iam_arn(rest: str) -> str:
+    return arn("iam", rest, region="")
+
+
+def pass_role(role: str, service: str) -> Need:
+    name = role if role.startswith("arn:") else iam_arn(f"role/{role}")
+    return Need("iam:PassRole", name, {"iam:PassedToService": service})
+
+
+def linked_role(service: str, name: str) -> Need:
+    """AWS makes a service's own role when an account uses the service for the first time."""
+    return Need("iam:CreateServiceLinkedRole", iam_arn(f"role/aws-service-role/{service}/{name}"), {"iam:AWSServiceName": service})
+
+
+def iam_needs(call: Call) -> list[Need]:
+    context = resource_tags(call.tags(), "aws:RequestTag")
+    for parameter, key in (("PermissionsBoundary", "iam:PermissionsBoundary"), ("PolicyArn", "iam:PolicyARN")):
+        if call.get(parameter):
+            context[key] = call.get(parameter)
+    resource = "*"
+    if call.get("InstanceProfileName"):
+        resource = iam_arn(f"instance-profile/{call.get('InstanceProfileName')}")
+    elif call.get("RoleName"):
+        resource = iam_arn(f"role/{call.get('RoleName')}")
+        if "iam:PermissionsBoundary" not in context:
+            context |= boundary_of(call.get("RoleName"))
+    elif call.get("PolicyArn", "OpenIDConnectProviderArn"):
+        resource = call.get("PolicyArn", "OpenIDConnectProviderArn")
+    elif call.get("PolicyName"):
+        resource = iam_arn(f"policy/{call.get('PolicyName')}")
+    needs = [Need(f"iam:{call.operation}", resource, context)]
+    if call.operation == "AddRoleToInstanceProfile":
+        needs.append(pass_role(call.get("RoleName"), "ec2.amazonaws.com"))
+    return needs
+
+
+def boundary_of(role: str) -> dict[str, str]:
+    """A role's own boundary is what a condition sees of a request that names none, but for its creation."""
+    from moto.iam.models import iam_backends
+
+    found = next((one for one in iam_backends[ACCOUNT]["aws"].roles.values() if one.name == role), None)
+    return {"iam:PermissionsBoundary": found.permissions_boundary_arn} if found and found.permissions_boundary_arn else {}
+
+
+# ---- services whose resources have names
+
+
+def autoscaling_needs(call: Call) -> list[Need]:
+    if call.operation.startswith("Describe"):
+        return [Need(f"autoscaling:{call.operation}")]
+    name = call.get("AutoScalingGroupName", "Tags.member.1.ResourceId") or group_of(call.get("InstanceId"))
+    resource = arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{name}")
+    needs = [Need(f"autoscaling:{call.operation}", resource, resource_tags(call.tags(), "aws:RequestTag"))]
+    template = call.get("LaunchTemplate.LaunchTemplateName", "LaunchTemplate.LaunchTemplateId")
+    if template and call.operation in ("CreateAutoScalingGroup", "UpdateAutoScalingGroup"):
+        needs += launches(template)
+    if call.operation == "CreateAutoScalingGroup":
+        needs.append(linked_role("autoscaling.amazonaws.com", "AWSServiceRoleForAutoScaling"))
+    return needs
+
+
+def group_of(instance: str) -> str:
+    from moto.autoscaling.models import autoscaling_backends
+
+    groups = autoscaling_backends[ACCOUNT][REGION].autoscaling_groups.values()
+    return next((group.name for group in groups for state in group.instance_states if state.instance_id == instance), "")
+
+
+def launches(template: str) -> list[Need]:
+    """AWS asks of whoever gives a group a launch template that they might launch it themselves."""
+    from moto.ec2.models import ec2_backends
+
+    backend = ec2_backends[ACCOUNT][REGION]
+    found = backend.launch_templates.get(template) or backend.launch_templates.get(id_of_template(template))
+    if found is None:
+        return []
+    data = found.latest_version().data
+    specifications = data.get("TagSpecification") or data.get("TagSpecifications") or []
+    tags = {
+        tag["Key"]: tag["Value"]
+        for entry in specifications
+        if entry.get("ResourceType") == "instance"
+        for tag in entry.get("Tag") or entry.get("Tags") or []
+    }
+    profile = data.get("IamInstanceProfile") or {}
+    needs = [Need("ec2:RunInstances", ec2_arn("instance", "*"), resource_tags(tags, "aws:RequestTag"))]
+    if profile.get("Name"):
+        needs.append(pass_role(profile["Name"], "ec2.amazonaws.com"))
+    return needs
+
+
+def elb_needs(call: Call) -> list[Need]:
+    action = f"elasticloadbalancing:{call.operation}"
+    if call.operation.startswith("Describe"):
+        return [Need(action)]
+    arns = [value for value in call.parameters.values() if str(value).startswith("arn:aws:elasticloadbalancing:")]
+    if call.operation == "CreateLoadBalancer":
+        arns = [arn("elasticloadbalancing", f"loadbalancer/app/{call.get('Name')}/0")]
+    elif call.operation == "CreateTargetGroup":
+        arns = [arn("elasticloadbalancing", f"targetgroup/{call.get('Name')}/0")]
+    elif call.operation in ("CreateListener", "ModifyListener", "CreateRule", "ModifyRule"):
+        arns = [call.get("LoadBalancerArn", "ListenerArn", "RuleArn")]
+    context = resource_tags(call.tags(), "aws:RequestTag")
+    needs = [Need(action, one, context) for one in dict.fromkeys(arns)] or [Need(action)]
+    if call.operation in ("CreateLoadBalancer", "CreateTargetGroup", "CreateListener", "CreateRule") and call.tags():
+        needs.append(
+            Need("elasticloadbalancing:AddTags", needs[0].resource, context | {"elasticloadbalancing:CreateAction": call.operation})
+        )
+    if call.operation == "CreateLoadBalancer":
+        needs.append(linked_role("elasticloadbalancing.amazonaws.com", "AWSServiceRoleForElasticLoadBalancing"))
+    return needs
+
+
+RDS_NAMES = {
+    "DBInstanceIdentifier": "db", "TargetDBInstanceIdentifier": "db", "SourceDBInstanceIdentifier": "db", "DBSubnetGroupName": "subgrp",
+    "DBSnapshotIdentifier": "snapshot", "FinalDBSnapshotIdentifier": "snapshot", "TargetDBSnapshotIdentifier": "snapshot",
+    "SourceDBSnapshotIdentifier": "snapshot", "DBParameterGroupName": "pg", "OptionGroupName": "og",
+}  # fmt: skip
+
+
+def rds_needs(call: Call) -> list[Need]:
+    action = f"rds:{call.operation}"
+    if call.operation.startswith("Describe"):
+        return [Need(action)]
+    context = resource_tags(call.tags(), "aws:RequestTag")
+    names = [(kind, call.get(name)) for name, kind in RDS_NAMES.items() if call.get(name)]
+    found = [value if value.startswith("arn:") else arn("rds", f"{kind}:{value}") for kind, value in names]
+    found += [call.get("ResourceName")] if call.get("ResourceName") else []
+    needs = [Need(action, one, context) for one in found] or [Need(action)]
+    if call.tags() and call.operation.startswith(("Create", "Restore", "Copy")):
+        needs.append(Need("rds:AddTagsToResource", found[0], context))
+    if call.operation == "CreateDBInstance":
+        needs.append(linked_role("rds.amazonaws.com", "AWSServiceRoleForRDS"))
+    if call.get("MonitoringRoleArn"):
+        needs.append(pass_role(call.get("MonitoringRoleArn"), "monitoring.rds.amazonaws.com"))
+    return needs
+
+
+def secret_needs(call: Call) -> list[Need]:
+    action = f"secretsmanager:{call.operation}"
+    if call.operation in ("ListSecrets", "GetRandomPassword", "BatchGetSecretValue"):
+        return [Need(action)]
+    name = call.get("SecretId", "Name")
+    resource = name if name.startswith("arn:") else arn("secretsmanager", f"secret:{name}-AbCdEf")
+    needs = [Need(action, resource, resource_tags(call.tags(), "aws:RequestTag"))]
+    if call.operation == "CreateSecret" and call.tags():
+        needs.append(Need("secretsmanager:TagResource", resource, needs[0].context))
+    return needs
+
+
+def ssm_needs(call: Call) -> list[Need]:
+    action = f"ssm:{call.operation}"
+    if call.operation in ("StartSession", "SendCommand"):
+        target = call.get("Target") or next(iter(call.values("InstanceIds")), "*")
+        needs = [Need(action, arn("ec2", f"instance/{target}"), resource_tags(ec2_tags(target), "ssm:resourceTag", "aws:ResourceTag"))]
+        document = call.get("DocumentName")
+        return needs + ([Need(action, arn("ssm", f"document/{document}", account=""))] if document else [])
+    if call.operation in ("TerminateSession", "ResumeSession"):
+        return [Need(action, arn("ssm", f"session/{call.get('SessionId')}"))]
+    if call.operation == "UpdateInstanceInformation" or call.operation.startswith(
+        ("Describe", "GetConnection", "ListInst", "ListAss", "GetDep")
+    ):
+        return [Need(action)]
+    names = call.values("Names") + [name for name in (call.get("Name", "ResourceId"),) if name]
+    context = resource_tags(call.tags(), "aws:RequestTag")
+    needs = [Need(action, arn("ssm", f"parameter/{name.lstrip('/')}"), context) for name in names] or [Need(action)]
+    if call.operation == "PutParameter" and call.tags():
+        needs.append(Need("ssm:AddTagsToResource", needs[0].resource, context))
+    return needs
+
+
+def sns_needs(call: Call) -> list[Need]:
+    topic = call.get("TopicArn", "ResourceArn") or (call.get("Name") and arn("sns", call.get("Name")))
+    if not topic and call.get("SubscriptionArn"):
+        topic = call.get("SubscriptionArn").rpartition(":")[0]
+    needs = [Need(f"sns:{call.operation}", topic or "*", resource_tags(call.tags(), "aws:RequestTag"))]
+    return needs + ([Need("sns:TagResource", topic, needs[0].context)] if call.operation == "CreateTopic" and call.tags() else [])
+
+
+def cloudwatch_needs(call: Call) -> list[Need]:
+    action = f"cloudwatch:{call.operation}"
+    alarms = [name for name in (call.get("AlarmName"),) if name] + call.values("AlarmNames")
+    if alarms and not call.operation.startswith("Describe"):
+        return [Need(action, arn("cloudwatch", f"alarm:{name}"), resource_tags(call.tags(), "aws:RequestTag")) for name in alarms]
+    boards = [name for name in (call.get("DashboardName"),) if name] + call.values("DashboardNames")
+    if boards:
+        return [Need(action, arn("cloudwatch", f"dashboard/{name}", region="")) for name in boards]
+    if call.get("ResourceARN"):
+        return [Need(action, call.get("ResourceARN"), resource_tags(call.tags(), "aws:RequestTag"))]
+    namespace = call.get("Namespace", "namespace")
+    return [Need(action, "*", {"cloudwatch:namespace": namespace} if namespace else {})]
+
+
+def logs_needs(call: Call) -> list[Need]:
+    action = f"logs:{call.operation}"
+    group = call.get("logGroupName", "resourceArn", "logGroupIdentifier")
+    if not group or call.operation in ("DescribeLogGroups", "DescribeDeliveries", "PutResourcePolicy"):
+        return [Need(action)]
+    resource = group if group.startswith("arn:") else arn("logs", f"log-group:{group}")
+    stream = call.get("logStreamName")
+    resource = f"{resource.removesuffix(':*')}:log-stream:{stream}" if stream or call.operation == "DescribeLogStreams" else resource
+    needs = [Need(action, resource, resource_tags(call.tags(), "aws:RequestTag"))]
+    return needs + ([Need("logs:TagResource", resource, needs[0].context)] if call.operation == "CreateLogGroup" and call.tags() else [])
+
+
+# ---- S3: the right has another name than the operation, and hangs on method, path and query
+
+BUCKET_RIGHTS = {
+    "GET": {
+        "accelerate": "GetAccelerateConfiguration", "acl": "GetBucketAcl", "cors": "GetBucketCORS",
+        "encryption": "GetEncryptionConfiguration",
+        "lifecycle": "GetLifecycleConfiguration", "location": "GetBucketLocation", "logging": "GetBucketLogging",
+        "notification": "GetBucketNotification", "object-lock": "GetBucketObjectLockConfiguration",
+        "ownershipControls": "GetBucketOwnershipControls", "policy": "GetBucketPolicy", "policyStatus": "GetBucketPolicyStatus",
+        "publicAccessBlock": "GetBucketPublicAccessBlock", "requestPayment": "GetBucketRequestPayment", "tagging": "GetBucketTagging",
+        "uploads": "ListBucketMultipartUploads", "versioning": "GetBucketVersioning", "versions": "ListBucketVersions",
+        "inventory": "GetInventoryConfiguration", "website": "GetBucketWebsite", "": "ListBucket",
+    },
+    "HEAD": {"": "ListBucket"},
+    "PUT": {
+        "accelerate": "PutAccelerateConfiguration", "acl": "PutBucketAcl", "cors": "PutBucketCORS",
+        "encryption": "PutEncryptionConfiguration", "lifecycle": "PutLifecycleConfiguration",
+        "logging": "PutBucketLogging", "notification": "PutBucketNotification",
+        "object-lock": "PutBucketObjectLockConfiguration", "ownershipControls": "PutBucketOwnershipControls", "policy": "PutBucketPolicy",
+        "publicAccessBlock": "PutBucketPublicAccessBlock", "requestPayment": "PutBucketRequestPayment", "tagging": "PutBucketTagging",
+        "versioning": "PutBucketVersioning", "": "CreateBucket",
+    },
+    "DELETE": {
+        "cors": "PutBucketCORS", "encryption": "PutEncryptionConfiguration", "lifecycle": "PutLifecycleConfiguration",
+        "ownershipControls": "PutBucketOwnershipControls", "policy": "DeleteBucketPolicy",
+        "publicAccessBlock": "PutBucketPublicAccessBlock",
+        "tagging": "PutBucketTagging", "": "DeleteBucket",
+    },
+    "POST": {"delete": "DeleteObject", "": "PutObject"},
+}  # fmt: skip
+OBJECT_RIGHTS = {
+    "GET": {
+        "acl": "GetObjectAcl", "tagging": "GetObjectTagging", "uploadId": "ListMultipartUploadParts", "versionId": "GetObjectVersion",
+        "": "GetObject",
+    },
+    "HEAD": {"versionId": "GetObjectVersion", "": "GetObject"},
+    "PUT": {"acl": "PutObjectAcl", "tagging": "PutObjectTagging", "": "PutObject"},
+    "POST": {"": "PutObject"},
+    "DELETE": {
+        "uploadId": "AbortMultipartUpload", "tagging": "DeleteObjectTagging", "versionId": "DeleteObjectVersion", "": "DeleteObject",
+    },
+}  # fmt: skip
+
+
+def s3_needs(call: Call) -> list[Need]:
+    method = call.operation.split()[0]
+    bucket, _, key = call.path.lstrip("/").partition("/")
+    if not bucket:
+        return [Need("s3:ListAllMyBuckets")]
+    rights = (OBJECT_RIGHTS if key else BUCKET_RIGHTS)[method]
+    right = next((rights[name] for name in rights if name and name in call.query), rights[""])
+    whole = f"arn:aws:s3:::{bucket}"
+    resource = f"{whole}/{key}" if key else f"{whole}/*" if right == "DeleteObject" else whole
+    context = {"s3:prefix": call.query["prefix"]} if right.startswith("ListBucket") and call.query.get("prefix") else {}
+    return [Need(f"s3:{right}", resource, context)]
+
+
+def sts_needs(call: Call) -> list[Need]:
+    # Everybody may ask who they are.
+    return [] if call.operation == "GetCallerIdentity" else [Need(f"sts:{call.operation}", call.get("RoleArn") or "*")]
+
+
+NEEDS = {
+    "ec2": ec2_needs, "iam": iam_needs, "autoscaling": autoscaling_needs, "elasticloadbalancing": elb_needs, "rds": rds_needs,
+    "secretsmanager": secret_needs, "ssm": ssm_needs, "sns": sns_needs, "monitoring": cloudwatch_needs, "logs": logs_needs, "s3": s3_needs,
+    "sts": sts_needs,
+}  # fmt: skip
+
+
+def needs_of(call: Call) -> list[Need]:
+    """Every right that the request needs. Of a service that is not known here, the operation's own name on every resource."""
+    if call.service in NEEDS:
+        return NEEDS[call.service](call)
+    return [Need(f"{PREFIXES.get(call.service, call.service)}:{call.operation}")]

@@ -1,0 +1,138 @@
+"""Read from IAM: who may take the role, what it may do, and what it may never do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from botocore.exceptions import ClientError
+
+from lab.api import policies
+from tests.acceptance.system import tags_of
+
+NAME = {"defaults": "defaults-django-deployment", "altered": "shop-deployer"}
+BOUNDARY = {"defaults": "defaults-django-boundary", "altered": "shop-boundary"}
+PREFIX = {"defaults": "defaults-django", "altered": "shop"}
+ACCOUNT = "123456789012"
+
+
+def role(account) -> dict:
+    return account.client("iam").get_role(RoleName=NAME[account.environment])["Role"]
+
+
+def document(account, arn: str) -> dict:
+    iam = account.client("iam")
+    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    return iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+
+
+def documents(account) -> list[dict]:
+    attached = account.client("iam").list_attached_role_policies(RoleName=NAME[account.environment])["AttachedPolicies"]
+    return [document(account, policy["PolicyArn"]) for policy in attached]
+
+
+def allowed(account, action: str, resource: str, **context: str) -> bool:
+    keys = {name.replace("__", ":").replace("_SLASH_", "/"): value for name, value in context.items()}
+    return policies.refusal(documents(account), None, action, resource, keys) == ""
+
+
+def test_policies_are_short_enough(account):
+    found = documents(account)
+    assert found
+    for policy in found:
+        assert len("".join(json.dumps(policy).split())) <= 6144
+
+
+def test_nothing_is_allowed_by_a_wildcard_of_a_service(account):
+    actions = [
+        action
+        for policy in documents(account)
+        for one in policy["Statement"]
+        if one["Effect"] == "Allow"
+        for action in policies.as_list(one["Action"])
+    ]
+    assert not [action for action in actions if action.endswith(":*") or action == "*"]
+    assert ("sqs:CreateQueue" in actions) == (account.environment == "altered")
+
+
+def test_trust_of_the_defaults(defaults):
+    (statement,) = role(defaults)["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"AWS": [f"arn:aws:iam::{ACCOUNT}:root"]}
+    assert role(defaults)["MaxSessionDuration"] == 7200
+
+
+def test_trust_of_github(altered):
+    statements = {statement["Sid"]: statement for statement in role(altered)["AssumeRolePolicyDocument"]["Statement"]}
+    github = statements["GitHubActions"]
+    assert github["Principal"] == {"Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/token.actions.githubusercontent.com"}
+    assert github["Condition"] == {
+        "StringEquals": {"token.actions.githubusercontent.com:aud": "sts.amazonaws.com"},
+        "StringLike": {"token.actions.githubusercontent.com:sub": ["repo:you/shop:ref:refs/heads/main"]},
+    }
+    assert statements["Administrators"]["Principal"] == {"AWS": ["arn:aws:iam::123456789012:role/administrators"]}
+    providers = altered.client("iam").list_open_id_connect_providers()["OpenIDConnectProviderList"]
+    assert [provider["Arn"] for provider in providers] == [github["Principal"]["Federated"]]
+
+
+def test_names_and_tags_are_the_limit(account):
+    own = PREFIX[account.environment]
+    rds = f"arn:aws:rds:us-east-1:{ACCOUNT}:db"
+    assert allowed(account, "rds:DeleteDBInstance", f"{rds}:{own}-postgres")
+    assert not allowed(account, "rds:DeleteDBInstance", f"{rds}:other-postgres")
+    instance = f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/i-0123456789abcdef0"
+    assert allowed(account, "ec2:TerminateInstances", instance, **tags("aws__ResourceTag", account.environment))
+    assert not allowed(account, "ec2:TerminateInstances", instance, **tags("aws__ResourceTag", "other"))
+    assert not allowed(account, "ec2:TerminateInstances", instance)
+    assert allowed(account, "ec2:CreateVpc", "arn:aws:ec2:us-east-1:123456789012:vpc/*", **tags("aws__RequestTag", account.environment))
+    assert not allowed(account, "ec2:CreateVpc", "arn:aws:ec2:us-east-1:123456789012:vpc/*")
+
+
+def tags(key: str, environment: str) -> dict[str, str]:
+    return {f"{key}_SLASH_Project": "django", f"{key}_SLASH_Environment": environment}
+
+
+def test_roles_need_the_boundary(account):
+    own = f"arn:aws:iam::{ACCOUNT}:role/{PREFIX[account.environment]}-instance-role"
+    boundary = f"arn:aws:iam::{ACCOUNT}:policy/{BOUNDARY[account.environment]}"
+    assert allowed(account, "iam:CreateRole", own, iam__PermissionsBoundary=boundary)
+    assert not allowed(account, "iam:CreateRole", own)
+    assert not allowed(account, "iam:CreateRole", own, iam__PermissionsBoundary="arn:aws:iam::aws:policy/AdministratorAccess")
+    assert not allowed(account, "iam:DeleteRolePermissionsBoundary", own, iam__PermissionsBoundary=boundary)
+    assert allowed(account, "iam:PassRole", own, iam__PassedToService="ec2.amazonaws.com")
+    assert not allowed(account, "iam:PassRole", own, iam__PassedToService="lambda.amazonaws.com")
+
+
+@pytest.mark.parametrize("action", ["iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:UpdateAssumeRolePolicy", "iam:DeleteRole"])
+def test_it_cannot_change_itself(defaults, action):
+    boundary = f"arn:aws:iam::{ACCOUNT}:policy/{BOUNDARY['defaults']}"
+    assert not allowed(defaults, action, f"arn:aws:iam::{ACCOUNT}:role/{NAME['defaults']}", iam__PermissionsBoundary=boundary)
+    assert allowed(defaults, "iam:GetRole", f"arn:aws:iam::{ACCOUNT}:role/{NAME['defaults']}")
+
+
+def test_it_cannot_change_its_boundary(account):
+    arn = f"arn:aws:iam::{ACCOUNT}:policy/{BOUNDARY[account.environment]}"
+    for action in ("iam:CreatePolicyVersion", "iam:DeletePolicy", "iam:SetDefaultPolicyVersion"):
+        assert not allowed(account, action, arn)
+
+
+def test_boundary_holds_no_right_of_iam(account):
+    found = document(account, f"arn:aws:iam::{ACCOUNT}:policy/{BOUNDARY[account.environment]}")
+    assert policies.refusal([found], None, "iam:CreateUser", "*", {})
+    assert policies.refusal([found], None, "ssm:SendCommand", "*", {})
+    assert policies.refusal([found], None, "ssmmessages:OpenDataChannel", "*", {}) == ""
+    assert (
+        policies.refusal([found], None, "s3:GetObject", f"arn:aws:s3:::{PREFIX[account.environment]}-static-{ACCOUNT}/releases/x", {}) == ""
+    )
+    assert policies.refusal([found], None, "s3:GetObject", "arn:aws:s3:::other/x", {})
+
+
+def test_tags(account):
+    assert tags_of(role(account))["Environment"] == account.environment
+
+
+def test_gone(account):
+    iam = account.client("iam")
+    with pytest.raises(ClientError, match="NoSuchEntity"):
+        iam.get_role(RoleName=NAME[account.environment])
+    names = {policy["PolicyName"] for policy in iam.list_policies(Scope="Local")["Policies"]}
+    assert not [name for name in names if name.startswith((NAME[account.environment], BOUNDARY[account.environment]))]

@@ -1,0 +1,245 @@
+"""The deployment role is enough, for everything that the suite does, and for nothing else; so are the roles of the instances.
+
+The lab judges each call with its action, its resource and its circumstances, and refuses what the role's policies do not allow.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+
+import pytest
+
+from lab.api.policies import as_list, like
+from lab.control import call
+from tests.acceptance.checks import EVERYTHING
+from tests.acceptance.system import System
+from tests.e2e.steps import await_page, nothing_changed, succeeded
+from tests.rehearse.role_inventory import FOLDER, inventory_of
+
+PREFIX = System().prefix
+ROLE, BOUNDARY = f"{PREFIX}-deployment", f"{PREFIX}-boundary"
+TAGS = ["network", "data", "edge", "compute", "app"]
+OPTIONS = ("-i", str(FOLDER))
+# Actions that the role needed, in all tests together.
+USED: set[str] = set()
+
+
+def recorded() -> dict[str, dict[tuple[str, str], str]]:
+    """By role: why each right (action and resource) was refused, empty where it was not."""
+    found: dict[str, dict] = defaultdict(dict)
+    for row in call("rights")["needs"]:
+        found[row["role"]][row["action"], row["resource"]] = row["refused"]
+    return found
+
+
+def forget() -> None:
+    USED.update(action for action, _resource in recorded()[ROLE])
+    call("rights", forget=True)
+
+
+def refusals(role: str) -> list[str]:
+    return sorted(f"{action} on {resource}: {why}" for (action, resource), why in recorded()[role].items() if why)
+
+
+def documents(system: System, role: str) -> dict[str, dict]:
+    iam = system.client("iam")
+    found = {}
+    for policy in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]:
+        arn = policy["PolicyArn"]
+        version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+        found[arn] = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+    return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rights_off_afterwards():
+    yield
+    call("rights", mode="off")
+
+
+# ---- before the first deployment
+
+
+@pytest.mark.build
+def test_an_empty_account(recorder):
+    succeeded(recorder.lab("down", seconds=120))
+    succeeded(recorder.lab("up", seconds=300))
+
+
+@pytest.mark.build
+def test_the_role_is_made(recorder, system):
+    succeeded(recorder.playbook("deployment_role.yml --check", "playbooks/deployment_role.yml", "--check"))
+    succeeded(recorder.playbook("deployment_role.yml", "playbooks/deployment_role.yml"))
+    nothing_changed(recorder.playbook("deployment_role.yml, again", "playbooks/deployment_role.yml"))
+    arn = f"arn:aws:iam::{system.account_id}:policy/{BOUNDARY}"
+    inventory_of(system, ROLE, suite_permissions_boundary=arn)
+    call("rights", mode="enforce", forget=True)
+
+
+def test_without_the_boundary_no_role_is_made(recorder):
+    outcome = recorder.playbook(
+        "site.yml without the boundary", "site.yml", *OPTIONS, "--tags", "network,data,edge,compute", "-e", "suite_permissions_boundary="
+    )
+    assert outcome.returncode != 0
+    assert "iam:CreateRole" in outcome.output, outcome.tail()
+
+
+# ---- everything that a deployment does
+
+
+@pytest.mark.build
+def test_build(recorder, system):
+    forget()
+    succeeded(recorder.playbook("site.yml as the deployment role", "site.yml", *OPTIONS, seconds=1800))
+    await_page(system, 300)
+    assert refusals(ROLE) == []
+    assert len(recorded()[ROLE]) > 100, "the run acted as somebody else"
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_acceptance(system, name):
+    EVERYTHING[name](system)
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_tag(recorder, tag):
+    nothing_changed(recorder.playbook(f"site.yml --tags {tag} as the deployment role", "site.yml", *OPTIONS, "--tags", tag))
+
+
+@pytest.mark.parametrize(
+    ("playbook", "options"),
+    [
+        ("cost", ()),
+        ("releases", ()),
+        ("restart", ()),
+        ("manage", ("-e", "command=check")),
+        ("unlock", ()),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_playbook(recorder, playbook, options):
+    succeeded(recorder.playbook(f"{playbook}.yml as the deployment role", f"playbooks/{playbook}.yml", *OPTIONS, *options))
+
+
+def test_a_change_and_a_rollback(recorder, project):
+    succeeded(recorder.playbook("another release", "site.yml", *OPTIONS, "--tags", "app", *project(**{"NOTE": "another one\n"})))
+    succeeded(recorder.playbook("rollback.yml", "playbooks/rollback.yml", *OPTIONS))
+
+
+def test_changes_of_what_exists(recorder):
+    """What a rerun changes in place needs other rights than what makes it."""
+    changes = {
+        "database_backup_retention_days": 8,
+        "load_balancer_idle_timeout_seconds": 61,
+        "load_balancer_deregistration_delay_seconds": 31,
+        "autoscaling_max_size": 4,
+        "autoscaling_cpu_target_percent": 60,
+        "alarms_cpu_percent": 81,
+        "alarms_log_retention_days": 60,
+        "static_bucket_versioning": True,
+        "static_bucket_lifecycle": True,
+        "suite_tags": {"Project": "django", "Environment": "lab", "ManagedBy": "espalier", "Team": "shop"},
+    }
+    tags = "network,data,edge,compute"
+    succeeded(recorder.playbook("site.yml, changed", "site.yml", *OPTIONS, "--tags", tags, "-e", json.dumps(changes)))
+    succeeded(recorder.playbook("site.yml, changed back", "site.yml", *OPTIONS, "--tags", tags))
+
+
+def test_nothing_was_refused():
+    assert refusals(ROLE) == []
+
+
+@pytest.mark.parametrize("role", [f"{PREFIX}-instance-role", f"{PREFIX}-bastion-role"])
+def test_the_machines_roles_are_enough(role):
+    """An instance that was born under enforcement serves; what it asked for beyond its rights would be here."""
+    assert refusals(role) == []
+
+
+def test_the_instances_used_their_role():
+    actions = {action for action, _resource in recorded()[f"{PREFIX}-instance-role"]}
+    assert {"s3:GetObject", "secretsmanager:GetSecretValue", "ssm:GetParameter"} <= actions
+
+
+# ---- a right less
+
+
+@pytest.mark.parametrize(
+    ("right", "tag"), [("sns:GetTopicAttributes", "compute"), ("rds:DescribeDBInstances", "data"), ("ec2:DescribeVpcs", "network")]
+)
+def test_a_missing_right_is_named(recorder, system, right, tag):
+    iam = system.client("iam")
+    (arn, document) = next((arn, document) for arn, document in documents(system, ROLE).items() if right in json.dumps(document))
+    less = json.loads(json.dumps(document).replace(f'"{right}"', '"sts:GetCallerIdentity"'))
+    made = iam.create_policy_version(PolicyArn=arn, PolicyDocument=json.dumps(less), SetAsDefault=True)["PolicyVersion"]["VersionId"]
+    before = next(one["VersionId"] for one in iam.list_policy_versions(PolicyArn=arn)["Versions"] if one["VersionId"] != made)
+    try:
+        outcome = recorder.playbook(f"without {right}", "site.yml", *OPTIONS, "--tags", tag)
+        assert outcome.returncode != 0
+        assert right in outcome.output and "not authorized" in outcome.output, outcome.tail(30)
+        assert "Traceback" not in outcome.output
+    finally:
+        iam.set_default_policy_version(PolicyArn=arn, VersionId=before)
+        iam.delete_policy_version(PolicyArn=arn, VersionId=made)
+    forget()
+
+
+def test_another_environment_is_out_of_reach(system):
+    """A thing of somebody else's in the same account."""
+    from botocore.exceptions import ClientError
+
+    other = system.client("ec2").create_vpc(
+        CidrBlock="10.77.0.0/16",
+        TagSpecifications=[
+            {"ResourceType": "vpc", "Tags": [{"Key": "Project", "Value": "django"}, {"Key": "Environment", "Value": "other"}]}
+        ],
+    )["Vpc"]["VpcId"]
+    arn = f"arn:aws:iam::{system.account_id}:role/{ROLE}"
+    given = system.client("sts").assume_role(RoleArn=arn, RoleSessionName="rehearsal")["Credentials"]
+    import boto3
+
+    keys = {
+        "aws_access_key_id": given["AccessKeyId"],
+        "aws_secret_access_key": given["SecretAccessKey"],
+        "aws_session_token": given["SessionToken"],
+    }
+    mine = boto3.session.Session(region_name=system.region, **keys).client("ec2", endpoint_url=system.endpoint_url)
+    try:
+        with pytest.raises(ClientError, match="UnauthorizedOperation"):
+            mine.delete_vpc(VpcId=other)
+    finally:
+        system.client("ec2").delete_vpc(VpcId=other)
+    forget()
+
+
+# ---- removal, and what nobody used
+
+
+@pytest.mark.build
+def test_destroy(recorder, system):
+    succeeded(recorder.playbook("destroy as the deployment role", "playbooks/destroy.yml", *OPTIONS, "-e", "destroy_confirmation=django"))
+    assert refusals(ROLE) == []
+    assert system.described("describe_vpcs", "Vpcs") == []
+
+
+def test_unused_rights_are_listed(recorder, system):
+    """For the reader: each has to have a reason, such as a path that the lab does not go."""
+    forget()
+    rights = {
+        action
+        for document in documents(system, ROLE).values()
+        for statement in document["Statement"]
+        if statement["Effect"] == "Allow"
+        for action in as_list(statement["Action"])
+    }
+    unused = sorted(right for right in rights if not any(like(action, right) for action in USED))
+    (recorder.folder / "unused-rights.txt").write_text("\n".join(unused), "utf-8")
+    recorder.say(f"{len(unused)} of {len(rights)} rights were not needed here: {recorder.folder.name}/unused-rights.txt")
+    assert len(unused) < len(rights) / 2
+
+
+@pytest.mark.cleanup
+def test_the_role_can_be_removed(recorder, system):
+    call("rights", mode="off")
+    succeeded(recorder.playbook("deployment_role.yml, absent", "playbooks/deployment_role.yml", "-e", "deployment_role_state=absent"))
+    assert ROLE not in {role["RoleName"] for role in system.client("iam").list_roles()["Roles"]}

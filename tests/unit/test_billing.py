@@ -1,0 +1,122 @@
+"""The monthly bill: seed's defaults cost what its list says and what it leaves out, and every option saves what it says."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.espalier.aws.plugins.filter.cost_table import cost_table
+from ansible_collections.espalier.aws.plugins.filter.monthly_cost import monthly_cost
+from ansible_collections.espalier.aws.plugins.module_utils import billing
+
+from bin import docs
+from tests.tree import ROOT, load_yaml
+
+TABLE = load_yaml(ROOT / "playbooks" / "vars" / "prices.yml")
+PRICES = TABLE["prices"]
+VALUES = docs.seed_inputs()
+USAGE = load_yaml(ROOT / "group_vars" / "suite.yml")["suite_cost_usage"]
+
+
+def bill(**changed) -> dict:
+    return monthly_cost({**VALUES, **changed}, PRICES, USAGE)
+
+
+def test_every_price_says_where_it_is_from():
+    for name, price in PRICES.items():
+        assert price["dollars"] > 0 and price["unit"], name
+        assert price["page"] in TABLE["prices_pages"] and price["seen"] in TABLE["prices_seen"], name
+
+
+def test_the_seed_s_list():
+    """Each of its numbers is what its own rows cost, give or take its rounding."""
+    parts = bill()["parts"]
+    assert sum(TABLE["prices_seed"].values()) == 167
+    lines = {(line["part"], line["what"]): line["dollars"] for line in bill()["lines"]}
+    assert lines["Instances", "2 x t2.micro"] == pytest.approx(16.94, abs=0.01)
+    assert lines["Database", "db.t3.micro, Multi-AZ"] == pytest.approx(26.28, abs=0.01)
+    assert parts["Load balancer"] == pytest.approx(22.27, abs=0.01)
+    assert lines["NAT gateways", "2 running"] == pytest.approx(65.70, abs=0.01)
+    # The seed counts one zone.
+    assert lines["VPC endpoints", "endpoints times zones"] / 2 == pytest.approx(21.90, abs=0.01)
+
+
+def test_the_real_bill_of_the_seed_s_defaults():
+    parts = {part: round(dollars, 2) for part, dollars in bill()["parts"].items()}
+    assert parts["Public addresses"] == round(5 * 730 * 0.005, 2)
+    assert parts["Database"] == round(2 * 730 * 0.018 + 2 * 100 * 0.115, 2)
+    # The first 100 GB to the internet are free, and the seed takes 55.
+    assert "Data transfer" not in parts
+    assert "Cluster" not in parts
+    assert bill()["total"] == pytest.approx(sum(parts.values()), abs=0.05)
+
+
+def test_the_cluster():
+    parts = bill(suite_cluster=True)["parts"]
+    assert parts["Cluster"] == pytest.approx(73 + 2 * 730 * 0.0416 + 2 * 20 * 0.08)
+    # The ingress makes a load balancer of its own.
+    assert parts["Load balancer"] > bill()["parts"]["Load balancer"] + 16
+    assert parts["Public addresses"] == pytest.approx(7 * 3.65)
+
+
+@pytest.mark.parametrize("entry", bill(suite_cluster=True)["savings"], ids=lambda entry: entry["option"])
+def test_an_option_saves_what_it_says(entry):
+    saved = bill(suite_cluster=True)["total"] - bill(**{"suite_cluster": True, **entry["set"]})["total"]
+    assert saved == pytest.approx(entry["dollars"]) and saved > 0
+
+
+def test_savings_of_the_seed():
+    saved = {entry["option"]: entry["dollars"] for entry in bill()["savings"]}
+    assert saved["one NAT gateway"] == pytest.approx(32.85 + 3.65)
+    assert saved["no VPC endpoints"] == pytest.approx(43.80 + 0.01)
+    assert "no cluster" not in saved
+
+
+def test_a_size_without_a_price_is_said_and_not_free():
+    found = bill(autoscaling_instance_type="x9.huge")
+    assert found["unpriced"] == ["ec2 x9.huge"]
+    assert any("x9.huge" in line and "suite_cost_prices" in line for line in cost_table(found))
+
+
+FOUND = {
+    **billing.EMPTY,
+    "machines": [billing.machine("Instances", "t2.micro", 3, "gp3", 8), billing.machine("Bastion", "t2.micro", 1, "gp3", 8)],
+    "database": {"class": "db.t3.micro", "multi_az": True, "storage_type": "gp2", "storage_gib": 100.0},
+    "load_balancers": 1,
+    "load_balancer_zones": 2,
+    "nat_gateways": 2,
+    "public_machines": 1,
+    "endpoint_zones": 6,
+    "secrets": 2,
+    "alarms": 4,
+}
+
+
+def test_what_scaling_did_stays_and_costs_nothing_more():
+    found = monthly_cost(VALUES, PRICES, USAGE, FOUND)
+    assert found["differences"] == []
+    assert found["before"]["total"] == found["after"]["total"]
+
+
+def test_a_change_of_the_inventory_has_a_price():
+    found = monthly_cost({**VALUES, "vpc_nat_gateway_per_zone": False}, PRICES, USAGE, FOUND)
+    assert [row["part"] for row in found["differences"]] == ["NAT gateways", "Public addresses"]
+    assert found["before"]["total"] - found["after"]["total"] == pytest.approx(36.5)
+
+
+def test_an_empty_account_costs_nothing():
+    found = monthly_cost(VALUES, PRICES, USAGE, billing.EMPTY)
+    assert found["before"]["total"] == 0
+    assert found["after"]["total"] == pytest.approx(bill()["total"])
+
+
+def test_more_than_the_maximum_is_taken_back():
+    many = {**FOUND, "machines": [billing.machine("Instances", "t2.micro", 9, "gp3", 8), FOUND["machines"][1]]}
+    lines = monthly_cost(VALUES, PRICES, USAGE, many)["after"]["lines"]
+    assert "3 x t2.micro" in [line["what"] for line in lines]
+
+
+def test_production_s_improvements():
+    improved = bill(
+        vpc_flow_logs=True, waf_enabled=True, waf_managed_rule_groups=["a", "b", "c"], alarms_database=True, alarms_requests=True
+    )
+    assert improved["parts"]["WAF"] == pytest.approx(5 + 4 + 0.6)
+    assert improved["parts"]["CloudWatch"] - bill()["parts"]["CloudWatch"] == pytest.approx(5 * 0.10 + 2 * 0.50)

@@ -1,0 +1,251 @@
+"""The lab's IAM: what a request needs, and who may do it."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import boto3
+import pytest
+from botocore.awsrequest import AWSRequest
+from moto import mock_aws
+
+from lab.api import needs, policies, rights
+from lab.settings import SETTINGS
+
+OWN = {"aws:ResourceTag/Project": "django", "aws:ResourceTag/Environment": "lab"}
+
+
+def statement(effect: str = "Allow", action="s3:GetObject", resource="*", **more) -> dict:
+    return {"Effect": effect, "Action": action, "Resource": resource, **more}
+
+
+def may(*statements: dict, action: str = "s3:GetObject", resource: str = "arn:aws:s3:::b/k", boundary=None, **context) -> bool:
+    return policies.refusal([{"Statement": list(statements)}], boundary, action, resource, context) == ""
+
+
+# ---- policies
+
+
+def test_action_and_resource():
+    assert may(statement())
+    assert may(statement(action=["s3:Put*", "s3:get*"]))
+    assert not may(statement(action="s3:PutObject"))
+    assert may(statement(resource="arn:aws:s3:::b/*"))
+    assert not may(statement(resource="arn:aws:s3:::c/*"))
+    assert may(statement(resource="arn:aws:s3:::?/k"))
+    assert not may({"Effect": "Allow", "NotAction": "s3:*", "Resource": "*"})
+    assert may({"Effect": "Allow", "Action": "s3:*", "NotResource": "arn:aws:s3:::c/*"})
+
+
+def test_a_deny_wins():
+    assert not may(statement(), statement("Deny"))
+    assert "explicit deny in an identity-based policy" in policies.refusal(
+        [{"Statement": [statement("Deny")]}], None, "s3:GetObject", "*", {}
+    )
+
+
+def test_the_boundary_has_to_allow_too():
+    assert may(statement(), boundary={"Statement": [statement()]})
+    assert not may(statement(), boundary={"Statement": [statement(action="ec2:*")]})
+    assert "no permissions boundary allows" in policies.refusal([{"Statement": [statement()]}], {"Statement": []}, "s3:GetObject", "*", {})
+
+
+CONDITIONS = [
+    ({"StringEquals": {"aws:RequestTag/Project": "django"}}, {"aws:RequestTag/Project": "django"}, True),
+    ({"StringEquals": {"aws:RequestTag/Project": "django"}}, {"aws:RequestTag/Project": "flask"}, False),
+    ({"StringEquals": {"aws:RequestTag/Project": "django"}}, {}, False),
+    ({"StringEquals": {"AWS:requesttag/Project": ["flask", "django"]}}, {"aws:RequestTag/Project": "django"}, True),
+    ({"StringEqualsIfExists": {"a": "b"}}, {}, True),
+    ({"StringEqualsIfExists": {"a": "b"}}, {"a": "c"}, False),
+    ({"StringNotEquals": {"a": "b"}}, {}, True),
+    ({"StringNotEquals": {"a": "b"}}, {"a": "b"}, False),
+    ({"StringLike": {"s3:prefix": "logs/*"}}, {"s3:prefix": "logs/x"}, True),
+    ({"Null": {"a": "true"}}, {}, True),
+    ({"Null": {"a": "true"}}, {"a": "b"}, False),
+    ({"Bool": {"a": False}}, {"a": "false"}, True),
+    ({"ForAllValues:StringEquals": {"a": ["b", "c"]}}, {"a": ["b", "c"]}, True),
+    ({"ForAllValues:StringEquals": {"a": ["b"]}}, {"a": ["b", "c"]}, False),
+    ({"StringEquals": {"a": "b"}, "StringLike": {"c": "d*"}}, {"a": "b", "c": "x"}, False),
+]
+
+
+@pytest.mark.parametrize(("condition", "context", "expected"), CONDITIONS)
+def test_condition(condition, context, expected):
+    assert policies.matches(statement(Condition=condition), "s3:GetObject", "x", context) is expected
+
+
+def test_an_unknown_operator_is_an_error():
+    with pytest.raises(KeyError):
+        policies.matches(statement(Condition={"NumericLessThan": {"a": "1"}}), "s3:GetObject", "x", {"a": "0"})
+
+
+# ---- what requests need
+
+
+@pytest.fixture
+def account():
+    with mock_aws():
+        yield boto3.session.Session("key", "secret", region_name=SETTINGS.region)
+
+
+def environ(client, operation: str, **parameters) -> dict:
+    """The request as the server gets it."""
+    seen: list[AWSRequest] = []
+
+    def keep(request, **_more):
+        seen.append(request)
+        raise StopIteration
+
+    client.meta.events.register_first(f"before-send.{client.meta.service_model.service_id.hyphenize()}.*", keep)
+    try:
+        getattr(client, operation)(**parameters)
+    except StopIteration:
+        pass
+    finally:
+        client.meta.events.unregister(f"before-send.{client.meta.service_model.service_id.hyphenize()}.*", keep)
+    (request,) = seen
+    path, _, query = request.url.partition("://")[2].partition("/")[2].partition("?")
+    body = request.body or b""
+    headers = {name: value.decode() if isinstance(value, bytes) else value for name, value in request.headers.items()}
+    return {
+        "REQUEST_METHOD": request.method,
+        "PATH_INFO": f"/{path}",
+        "QUERY_STRING": query,
+        "CONTENT_TYPE": headers.get("Content-Type", ""),
+        "HTTP_AUTHORIZATION": headers.get("Authorization", ""),
+        "HTTP_X_AMZ_TARGET": headers.get("X-Amz-Target"),
+        "wsgi.input": io.BytesIO(body.encode() if isinstance(body, str) else body if isinstance(body, bytes) else b""),
+    }
+
+
+def needed(client, operation: str, **parameters) -> dict[str, dict]:
+    """Resource and context by action; a list where there are several resources."""
+    found: dict[str, list] = {}
+    for need in needs.needs_of(needs.call_of(environ(client, operation, **parameters))):
+        found.setdefault(need.action, []).append((need.resource, need.context))
+    return found
+
+
+TAGS = [{"Key": "Project", "Value": "django"}, {"Key": "Environment", "Value": "lab"}]
+ASKED = {"aws:RequestTag/Project": "django", "aws:RequestTag/Environment": "lab"}
+HERE = f"{SETTINGS.region}:{SETTINGS.account_id}"
+
+
+def test_ec2_makes_and_uses(account):
+    ec2 = account.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": TAGS}])["Vpc"]["VpcId"]
+    found = needed(ec2, "create_subnet", VpcId=vpc, CidrBlock="10.9.1.0/24", TagSpecifications=[{"ResourceType": "subnet", "Tags": TAGS}])
+    assert found["ec2:CreateSubnet"][0] == (f"arn:aws:ec2:{HERE}:subnet/*", ASKED)
+    assert found["ec2:CreateSubnet"][1][0] == f"arn:aws:ec2:{HERE}:vpc/{vpc}"
+    assert found["ec2:CreateSubnet"][1][1].items() >= OWN.items()
+    assert found["ec2:CreateTags"] == [(f"arn:aws:ec2:{HERE}:subnet/*", {**ASKED, "ec2:CreateAction": "CreateSubnet"})]
+    assert needed(ec2, "describe_vpcs") == {"ec2:DescribeVpcs": [("*", {})]}
+
+
+def test_roles_are_passed(account):
+    iam, ec2 = account.client("iam"), account.client("ec2")
+    found = needed(iam, "add_role_to_instance_profile", InstanceProfileName="p", RoleName="r")
+    assert found["iam:AddRoleToInstanceProfile"][0][0] == f"arn:aws:iam::{SETTINGS.account_id}:instance-profile/p"
+    assert found["iam:PassRole"] == [(f"arn:aws:iam::{SETTINGS.account_id}:role/r", {"iam:PassedToService": "ec2.amazonaws.com"})]
+    found = needed(ec2, "run_instances", ImageId="ami-12c6146b", MinCount=1, MaxCount=1, IamInstanceProfile={"Name": "p"})
+    assert "iam:PassRole" in found
+    assert f"arn:aws:ec2:{SETTINGS.region}::image/ami-12c6146b" in [resource for resource, _context in found["ec2:RunInstances"]]
+
+
+def test_a_boundary_is_seen(account):
+    arn = f"arn:aws:iam::{SETTINGS.account_id}:policy/b"
+    found = needed(account.client("iam"), "create_role", RoleName="r", AssumeRolePolicyDocument="{}", PermissionsBoundary=arn)
+    assert found["iam:CreateRole"] == [(f"arn:aws:iam::{SETTINGS.account_id}:role/r", {"iam:PermissionsBoundary": arn})]
+
+
+NAMED = [
+    ("rds", "delete_db_instance", {"DBInstanceIdentifier": "d"}, "rds:DeleteDBInstance", "rds:{}:db:d"),
+    ("sns", "create_topic", {"Name": "t"}, "sns:CreateTopic", "sns:{}:t"),
+    ("secretsmanager", "get_secret_value", {"SecretId": "s"}, "secretsmanager:GetSecretValue", "secretsmanager:{}:secret:s-AbCdEf"),
+    ("ssm", "put_parameter", {"Name": "/a/b", "Value": "v", "Type": "String"}, "ssm:PutParameter", "ssm:{}:parameter/a/b"),
+    ("ssm", "start_session", {"Target": "i-0123456789abcdef0"}, "ssm:StartSession", "ec2:{}:instance/i-0123456789abcdef0"),
+    ("cloudwatch", "delete_alarms", {"AlarmNames": ["a"]}, "cloudwatch:DeleteAlarms", "cloudwatch:{}:alarm:a"),
+    ("logs", "delete_log_group", {"logGroupName": "/g"}, "logs:DeleteLogGroup", "logs:{}:log-group:/g"),
+    ("elbv2", "create_target_group", {"Name": "t"}, "elasticloadbalancing:CreateTargetGroup", "elasticloadbalancing:{}:targetgroup/t/0"),
+    (
+        "autoscaling", "suspend_processes", {"AutoScalingGroupName": "g"}, "autoscaling:SuspendProcesses",
+        "autoscaling:{}:autoScalingGroup:*:autoScalingGroupName/g",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("service", "operation", "parameters", "action", "resource"), NAMED, ids=[row[3] for row in NAMED])
+def test_resources_have_names(account, service, operation, parameters, action, resource):
+    found = needed(account.client(service), operation, **parameters)[action]
+    assert f"arn:aws:{resource.format(HERE)}" in [resource for resource, _context in found]
+
+
+S3 = [
+    ("head_bucket", {}, "s3:ListBucket", "arn:aws:s3:::bucket"),
+    ("list_objects_v2", {"Prefix": "a/"}, "s3:ListBucket", "arn:aws:s3:::bucket"),
+    ("get_public_access_block", {}, "s3:GetBucketPublicAccessBlock", "arn:aws:s3:::bucket"),
+    ("delete_bucket_policy", {}, "s3:DeleteBucketPolicy", "arn:aws:s3:::bucket"),
+    ("get_bucket_lifecycle_configuration", {}, "s3:GetLifecycleConfiguration", "arn:aws:s3:::bucket"),
+    ("head_object", {"Key": "a/b"}, "s3:GetObject", "arn:aws:s3:::bucket/a/b"),
+    ("put_object", {"Key": "a/b", "Body": b"x"}, "s3:PutObject", "arn:aws:s3:::bucket/a/b"),
+    ("delete_object", {"Key": "a/b", "VersionId": "v"}, "s3:DeleteObjectVersion", "arn:aws:s3:::bucket/a/b"),
+    ("delete_objects", {"Delete": {"Objects": [{"Key": "a"}]}}, "s3:DeleteObject", "arn:aws:s3:::bucket/*"),
+]
+
+
+@pytest.mark.parametrize(("operation", "parameters", "action", "resource"), S3, ids=[row[0] for row in S3])
+def test_s3_s_rights_have_other_names(account, operation, parameters, action, resource):
+    from botocore.config import Config
+
+    client = account.client("s3", config=Config(s3={"addressing_style": "path"}))
+    assert [(found, resource) for found in needed(client, operation, Bucket="bucket", **parameters)] == [(action, resource)]
+
+
+def test_who_one_is_may_always_be_asked(account):
+    assert needed(account.client("sts"), "get_caller_identity") == {}
+
+
+# ---- the whole
+
+
+@pytest.fixture
+def session(account):
+    """Credentials of a role that may describe VPCs, and whose boundary allows everything."""
+    iam = account.client("iam")
+    everything = {"Version": "2012-10-17", "Statement": [statement(action="*")]}
+    boundary = iam.create_policy(PolicyName="b", PolicyDocument=json.dumps(everything))["Policy"]["Arn"]
+    iam.create_role(RoleName="deployer", AssumeRolePolicyDocument="{}", PermissionsBoundary=boundary)
+    allowed = {"Version": "2012-10-17", "Statement": [statement(action="ec2:DescribeVpcs")]}
+    iam.put_role_policy(RoleName="deployer", PolicyName="p", PolicyDocument=json.dumps(allowed))
+    arn = f"arn:aws:iam::{SETTINGS.account_id}:role/deployer"
+    given = account.client("sts").assume_role(RoleArn=arn, RoleSessionName="session")["Credentials"]
+    rights.control({"mode": "enforce", "forget": True})
+    yield boto3.session.Session(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], region_name=SETTINGS.region)
+    rights.control({"mode": "off", "forget": True})
+
+
+def test_enforcement(account, session):
+    assert rights.judge(environ(session.client("ec2"), "describe_vpcs")) is None
+    call, reason = rights.judge(environ(session.client("ec2"), "create_vpc", CidrBlock="10.0.0.0/16"))
+    assert "ec2:CreateVpc" in reason and "no identity-based policy allows" in reason
+    status, _kind, body = rights.answer(call, reason)
+    assert status.startswith("403") and b"UnauthorizedOperation" in body and b"ec2:CreateVpc" in body
+    # The account's owner may do everything.
+    assert rights.judge(environ(account.client("ec2"), "create_vpc", CidrBlock="10.0.0.0/16")) is None
+    rows = {(row["role"], row["action"]): row["refused"] for row in rights.control({})["needs"]}
+    assert rows["deployer", "ec2:DescribeVpcs"] == "" and rows["deployer", "ec2:CreateVpc"] and rows["", "ec2:CreateVpc"] == ""
+
+
+def test_recording_refuses_nothing(session):
+    rights.control({"mode": "record"})
+    assert rights.judge(environ(session.client("ec2"), "create_vpc", CidrBlock="10.0.0.0/16")) is None
+    assert rights.control({})["needs"][0]["refused"]
+    rights.control({"mode": "off", "forget": True})
+    rights.judge(environ(session.client("ec2"), "create_vpc", CidrBlock="10.0.0.0/16"))
+    assert rights.control({})["needs"] == []
+
+
+def test_an_unknown_mode_is_refused():
+    with pytest.raises(ValueError, match="sometimes"):
+        rights.control({"mode": "sometimes"})

@@ -35,7 +35,7 @@ def run(tmp_path):
     def play(text: str, *options: str) -> subprocess.CompletedProcess[str]:
         path = tmp_path / "play.yml"
         path.write_text(text)
-        command = [str(VENV_BIN / "ansible-playbook"), "-i", "localhost,", "-c", "local", *options, str(path)]
+        command = [str(VENV_BIN / "ansible-playbook"), "-i", "inventories/lab/hosts.yml", *options, str(path)]
         return subprocess.run(command, cwd=ROOT, env={**os.environ, "NO_COLOR": "1"}, capture_output=True, text=True, check=False)
 
     return play

@@ -16,6 +16,11 @@ from lab.settings import SETTINGS, Settings
 
 # Recovery after a crash may take a while.
 START_TIMEOUT_SECONDS = 60
+# How often RDS ships the log: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_PIT.html
+LOG_SECONDS = 300
+ARCHIVE_SECONDS = 15
+# Of the log, inside the container.
+ARCHIVE = "/var/lib/postgresql/archive"
 # What RDS's master user may do: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Appendix.PostgreSQL.CommonDBATasks.Roles.html
 SUPERUSER_ROLE = "rds_superuser"
 SUPERUSER_GRANTS = ("pg_monitor", "pg_signal_backend", "pg_checkpoint")
@@ -29,6 +34,8 @@ class Databases(Controller):
         # What this process has found or made; a new process finds it again.
         self.configured: dict[str, int] = {}
         self.known: set[str] | None = None
+        # When the log of each was shipped last (monotonic).
+        self.shipped: dict[str, float] = {}
 
     def reconcile(self) -> None:
         account = control.call("rds_instances", settings=self.settings)
@@ -67,6 +74,7 @@ class Databases(Controller):
             self._bring_up(instance)
         elif status == "available" and self._answers(instance):
             self._configure(instance)
+            self._ship_log(instance)
         else:
             self._bring_up(instance)
 
@@ -127,6 +135,10 @@ class Databases(Controller):
         podman("volume", "create", *labels, "--label", f"espalier.resource={instance['resource_id']}", volume)
         if instance["restore_from"]:
             podman("volume", "import", volume, str(self._archive(instance["restore_from"])))
+            # Of what the snapshot's server was told to replay, nothing counts here.
+            (mountpoint(volume) / "data" / "postgresql.auto.conf").write_text("")
+        if instance["log_of"]:
+            replay(mountpoint(volume_name(instance["log_of"])), mountpoint(volume), instance["log_until"])
 
     def _ensure_certificate(self, instance: dict, folder: Path) -> None:
         for name, mode in (("socket", 0o700), ("tls", 0o700)):
@@ -139,7 +151,8 @@ class Databases(Controller):
     def _answers(self, instance: dict) -> bool:
         try:
             with self._connect(instance) as connection:
-                return connection.query("SELECT 1") == [("1",)]
+                # One that still replays a log takes no writes.
+                return connection.query("SELECT pg_is_in_recovery()") == [("f",)]
         except (DatabaseError, OSError):
             return False
 
@@ -160,6 +173,23 @@ class Databases(Controller):
                 connection.query(f"CREATE DATABASE {identifier(name)} OWNER {identifier(instance['username'])}")
         self.configured[resource] = instance["password_version"]
         self.log.info("%s: master user and database are in place", instance["identifier"])
+
+    def _ship_log(self, instance: dict) -> None:
+        """Keep the log up to now: a commit, so that the replay can stop at any moment before it, and a new segment."""
+        resource, now = instance["resource_id"], time.monotonic()
+        if not instance["keeps_log"] or now - self.shipped.get(resource, float("-inf")) < self.settings.scaled(LOG_SECONDS):
+            return
+        self.shipped[resource] = now
+        with self._connect(instance) as connection:
+            ((at,),) = connection.query("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"')")
+            connection.query("SELECT pg_logical_emit_message(true, 'rdsadmin', 'heartbeat')")
+            ((segment,),) = connection.query("SELECT pg_walfile_name(pg_switch_wal())")
+            deadline = time.monotonic() + ARCHIVE_SECONDS
+            while (connection.query("SELECT last_archived_wal FROM pg_stat_archiver")[0][0] or "") < segment:
+                if time.monotonic() > deadline:
+                    raise DatabaseError(f"the log is not archived within {ARCHIVE_SECONDS} s")
+                time.sleep(0.1)
+        control.call("rds_archived", settings=self.settings, resource_id=resource, at=at)
 
     def _take_snapshot(self, snapshot: dict) -> None:
         """Like a storage snapshot: the server's files at one moment, from which it recovers as after a crash."""
@@ -184,6 +214,7 @@ class Databases(Controller):
         podman("volume", "rm", "--force", volume_name(resource))
         shutil.rmtree(self.settings.state / "databases" / resource, ignore_errors=True)
         self.configured.pop(resource, None)
+        self.shipped.pop(resource, None)
 
     def _remove_containers(self, resource: str) -> None:
         for container in container_ids(resource):
@@ -210,6 +241,25 @@ class Databases(Controller):
 
 def container_name(instance: dict) -> str:
     return f"espalier-database-{instance['identifier']}"
+
+
+def mountpoint(volume: str) -> Path:
+    return Path(podman("volume", "inspect", "--format", "{{.Mountpoint}}", volume).stdout.decode().strip())
+
+
+def replay(source: Path, target: Path, until: str | None) -> None:
+    """Have the server in `target` replay the log that the one in `source` has archived, up to a moment, or all of it."""
+    archive, data = target / "archive", target / "data"
+    archive.mkdir(exist_ok=True)
+    for segment in (source / "archive").glob("*.gz"):
+        shutil.copy2(segment, archive / segment.name)
+    settings = [f"restore_command = 'gzip -dc {ARCHIVE}/%f.gz > %p'"]
+    # Otherwise the server would wait, paused, for somebody who says what next.
+    settings += [f"recovery_target_time = '{until}'", "recovery_target_action = 'promote'"] if until else []
+    (data / "postgresql.auto.conf").write_text("".join(f"{line}\n" for line in settings))
+    (data / "recovery.signal").touch()
+    for path in (archive, *archive.iterdir(), data / "postgresql.auto.conf", data / "recovery.signal"):
+        os.chown(path, postgresql.UID, postgresql.UID)
 
 
 def container_ids(resource: str, *filters: str) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from moto.core.responses import ActionResult, PaginatedResult
@@ -102,6 +103,11 @@ def create_db_instance(original: Callable, self: RDSBackend, db_kwargs: dict[str
     database.status = "creating"
     database.lab_password_version = 1
     database.lab_restore_from = None
+    # Of a restore to a point in time: whose log is replayed, and up to when (ISO 8601, None for all of it).
+    database.lab_log_of = None
+    database.lab_log_until = None
+    # Up to when the log is kept, as the controller says.
+    database.lab_restorable = None
     database.lab_deletion = None
     database.lab_interface = None
     group = getattr(database, "db_subnet_group", None)
@@ -201,7 +207,7 @@ def copy_db_snapshot(
     source = self.get_db_snapshot(source_db_snapshot_identifier)
     _require_finished(source)
     copied = original(self, source_db_snapshot_identifier, *arguments, **kwargs)
-    copied.lab_archive = source.lab_archive
+    copied.lab_archive, copied.lab_taken = source.lab_archive, source.lab_taken
     return copied
 
 
@@ -234,10 +240,58 @@ def refuse_replica(original: Callable, self: RDSBackend, db_kwargs: dict[str, An
     raise InvalidParameterCombination("The lab's RDS has no read replicas.")
 
 
-def refuse_point_in_time(original: Callable, self: RDSBackend, *arguments: Any, **kwargs: Any) -> DBInstance:
-    raise RDSClientError(
-        "PointInTimeRestoreNotEnabled", "The lab's RDS takes no automated backups, so there is no point in time to restore to."
-    )
+def restore_to_point_in_time(
+    original: Callable, self: RDSBackend, source_db_identifier: str, target_db_identifier: str, overrides: dict[str, Any]
+) -> DBInstance:
+    """The newest snapshot before that moment, and the log since, which the controller replays."""
+    source = self.describe_db_instances(source_db_identifier)[0]
+    latest = source.lab_restorable
+    if not int(source.backup_retention_period or 0) or latest is None:
+        raise RDSClientError(
+            "PointInTimeRestoreNotEnabled",
+            f"Automated backups of {source_db_identifier} are off, or have not begun: there is no point in time.",
+        )
+    given = {name: value for name, value in overrides.items() if value}
+    moment = None if given.get("use_latest_restorable_time") in (True, "true") else as_time(given.get("restore_time"))
+    if moment and moment > latest:
+        raise RDSClientError("InvalidRestoreFault", f"The database can be restored up to {latest.isoformat()}.")
+    bases = [
+        snapshot
+        for snapshot in self.database_snapshots.values()
+        if snapshot.dbi_resource_id == source.dbi_resource_id and snapshot.status == "available" and snapshot.lab_taken < (moment or latest)
+    ]
+    if not bases:
+        raise RDSClientError("InvalidRestoreFault", "There is no backup from before this moment.")
+    names = ("source_db_instance_identifier", "target_db_instance_identifier", "restore_time", "use_latest_restorable_time")
+    settings = {name: value for name, value in given.items() if name not in names} | {"db_instance_identifier": target_db_identifier}
+    base = max(bases, key=lambda snapshot: snapshot.lab_taken)
+    database = self.restore_db_instance_from_db_snapshot(base.db_snapshot_identifier, settings)
+    database._master_user_password = source._master_user_password
+    database.lab_log_of, database.lab_log_until = source.dbi_resource_id, moment.isoformat() if moment else None
+    return database
+
+
+def as_time(moment: Any) -> datetime | None:
+    """moto hands a time over as text, or as what botocore's parser makes of it; RDS means UTC."""
+    if moment is None:
+        raise InvalidParameterCombination("Specify either RestoreTime or UseLatestRestorableTime.")
+    found = moment if isinstance(moment, datetime) else datetime.fromisoformat(str(moment).replace("Z", "+00:00"))
+    return found.replace(tzinfo=found.tzinfo or UTC)
+
+
+def first_backup(rds: RDSBackend, database: DBInstance) -> None:
+    """What RDS takes as soon as an instance is there, and the log is replayed upon."""
+    if int(database.backup_retention_period or 0):
+        name = f"rds:{database.db_instance_identifier}-{datetime.now(UTC):%Y-%m-%d-%H-%M}"
+        rds.create_db_snapshot(database.db_instance_identifier, name, snapshot_type="automated")
+
+
+def archived(body: dict) -> dict:
+    """The controller's word: the log of `resource_id` is kept up to `at` (ISO 8601)."""
+    for database in backend().databases.values():
+        if database.dbi_resource_id == body["resource_id"]:
+            database.lab_restorable = datetime.fromisoformat(body["at"])
+    return {}
 
 
 def endpoint(self: DBInstance) -> dict[str, Any] | None:
@@ -272,6 +326,9 @@ def instances(body: dict) -> dict:
                 "password_version": database.lab_password_version,
                 "restore_from": database.lab_restore_from,
                 "allocated_gib": int(database.allocated_storage or 0),
+                "log_of": database.lab_log_of,
+                "log_until": database.lab_log_until,
+                "keeps_log": bool(int(database.backup_retention_period or 0)),
             }
             for database in rds.databases.values()
         ],
@@ -303,6 +360,8 @@ def report(body: dict) -> dict:
                 interfaces.delete(ec2_of(rds), database.lab_interface)
             else:
                 database.status = body["status"]
+                if (body["was"], body["status"]) == ("creating", "available"):
+                    first_backup(rds, database)
             return {"accepted": True}
     return {"accepted": False}
 
@@ -312,6 +371,8 @@ def snapshot_report(body: dict) -> dict:
     for snapshot in backend().database_snapshots.values():
         if snapshot.lab_archive == body["archive"]:
             snapshot.status = body["status"]
+            # What it holds is no newer than this.
+            snapshot.lab_taken = datetime.now(UTC)
     return {}
 
 
@@ -320,6 +381,7 @@ ROUTES: dict[str, Callable[[dict], dict]] = {
     "rds_password": password,
     "rds_report": report,
     "rds_snapshot_report": snapshot_report,
+    "rds_archived": archived,
 }
 
 
@@ -345,10 +407,11 @@ def install() -> None:
     _wrap(RDSBackend, "copy_db_snapshot", copy_db_snapshot)
     _wrap(RDSBackend, "restore_db_instance_from_db_snapshot", restore_from_snapshot)
     _wrap(RDSBackend, "create_db_instance_read_replica", refuse_replica)
-    _wrap(RDSBackend, "restore_db_instance_to_point_in_time", refuse_point_in_time)
+    _wrap(RDSBackend, "restore_db_instance_to_point_in_time", restore_to_point_in_time)
     _wrap(RDSBackend, "delete_subnet_group", delete_subnet_group)
-    # moto writes a record of an automated backup; the lab takes none, and says none.
+    # moto writes a record of an automated backup; the lab's is a snapshot that holds data.
     DBInstance.save_automated_backup = lambda self: None
+    DBInstance.latest_restorable_time = property(lambda self: getattr(self, "lab_restorable", None))
     DBInstance.endpoint = property(endpoint)
     RDSResponse.describe_db_engine_versions = describe_db_engine_versions
     RDSResponse.describe_orderable_db_instance_options = describe_orderable_db_instance_options

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from botocore.exceptions import ClientError
 from moto.rds.models import DBInstance, RDSBackend
@@ -40,6 +42,7 @@ def create(rds, **changes):
         "MasterUserPassword": PASSWORD,
         "DBName": "postgresDB",
         "DBSubnetGroupName": "data",
+        "BackupRetentionPeriod": 0,
     }
     return rds.create_db_instance(**{**wanted, **changes})["DBInstance"]
 
@@ -156,6 +159,72 @@ def test_a_snapshot_is_restored_only_when_its_data_is_there(rds):
     assert copy["restore_from"] == snapshot["archive"]
     assert copy["resource_id"] != original["resource_id"]
     assert addition.password({"identifier": "copy"})["password"] == PASSWORD
+
+
+def snapshots(rds) -> list[str]:
+    return [one["DBSnapshotIdentifier"] for one in rds.describe_db_snapshots()["DBSnapshots"]]
+
+
+def test_the_first_automatic_backup_comes_with_the_instance_and_goes_with_it(rds):
+    create(rds, BackupRetentionPeriod=7)
+    report("creating", "available")
+    (name,) = snapshots(rds)
+    assert name.startswith("rds:lab-django-postgres-")
+    report("available", "rebooting")
+    report("rebooting", "available")
+    assert snapshots(rds) == [name]
+    rds.delete_db_instance(DBInstanceIdentifier="lab-django-postgres", SkipFinalSnapshot=True)
+    report("deleting", "deleted")
+    assert snapshots(rds) == []
+
+
+def test_a_point_in_time_is_a_base_and_the_log_since(rds):
+    create(rds, BackupRetentionPeriod=7)
+    report("creating", "available")
+    restore = {"SourceDBInstanceIdentifier": "lab-django-postgres", "TargetDBInstanceIdentifier": "side", "DBSubnetGroupName": "data"}
+    with pytest.raises(ClientError, match="PointInTimeRestoreNotEnabled"):
+        rds.restore_db_instance_to_point_in_time(**restore, UseLatestRestorableTime=True)
+    (base,) = addition.instances({})["snapshots"]
+    addition.snapshot_report({"archive": base["archive"], "status": "available"})
+    latest = datetime.now(UTC) + timedelta(minutes=1)
+    (source,) = addition.instances({})["instances"]
+    addition.archived({"resource_id": source["resource_id"], "at": latest.isoformat()})
+    assert rds.describe_db_instances()["DBInstances"][0]["LatestRestorableTime"] is not None
+    for moment, message in ((latest + timedelta(hours=1), "can be restored up to"), (latest - timedelta(days=1), "no backup from before")):
+        with pytest.raises(ClientError, match=message):
+            rds.restore_db_instance_to_point_in_time(**restore, RestoreTime=moment)
+    rds.modify_db_instance(DBInstanceIdentifier="lab-django-postgres", MasterUserPassword="another-horse-8")
+    rds.restore_db_instance_to_point_in_time(**restore, RestoreTime=latest)
+    side = addition.instances({})["instances"][-1]
+    assert side["identifier"] == "side" and side["restore_from"] == base["archive"] and side["log_of"] == source["resource_id"]
+    # Of the parts of a second, the protocol keeps as many as it likes.
+    assert abs(datetime.fromisoformat(side["log_until"]) - latest) < timedelta(seconds=1)
+    assert addition.password({"identifier": "side"})["password"] == "another-horse-8"
+    report_of("lab-django-postgres", "resetting-master-credentials", "available")
+    rds.restore_db_instance_to_point_in_time(**{**restore, "TargetDBInstanceIdentifier": "last"}, UseLatestRestorableTime=True)
+    assert addition.instances({})["instances"][-1]["log_until"] is None
+
+
+def report_of(name: str, was: str, new: str) -> None:
+    (found,) = [one for one in addition.instances({})["instances"] if one["identifier"] == name]
+    assert addition.report({"resource_id": found["resource_id"], "was": was, "status": new})["accepted"]
+
+
+def test_a_server_that_replays_a_log_is_told_from_where_and_how_far(tmp_path, monkeypatch):
+    monkeypatch.setattr(databases.os, "chown", lambda *_: None)
+    source, target = tmp_path / "source", tmp_path / "target"
+    (source / "archive").mkdir(parents=True)
+    (target / "data").mkdir(parents=True)
+    (source / "archive" / "000000010000000000000002.gz").write_bytes(b"segment")
+    databases.replay(source, target, "2026-03-01T12:00:00+00:00")
+    assert (target / "archive" / "000000010000000000000002.gz").read_bytes() == b"segment" and (
+        target / "data" / "recovery.signal"
+    ).exists()
+    settings = (target / "data" / "postgresql.auto.conf").read_text()
+    assert "restore_command = 'gzip -dc /var/lib/postgresql/archive/%f.gz > %p'" in settings
+    assert "recovery_target_time = '2026-03-01T12:00:00+00:00'" in settings and "'promote'" in settings
+    databases.replay(source, target, None)
+    assert "recovery_target" not in (target / "data" / "postgresql.auto.conf").read_text()
 
 
 def test_a_subnet_group_in_use_stays(rds):

@@ -13,6 +13,7 @@ description:
   - Prints the values that a play handed over with M(ansible.builtin.set_stats) under the key C(summary).
   - Names each right that AWS says was missing.
   - Shows other results only by number, so nothing that a task hides with C(no_log) can appear.
+  - Is silent after plays with the variable C(screen_only), which only tell something.
 author:
   - The Espalier authors
 """
@@ -49,6 +50,7 @@ class CallbackModule(CallbackBase):
         self._refused: dict[str, str] = {}
         self._phases: list[Phase] = []
         self._check_mode = False
+        self._silent = False
 
     def v2_playbook_on_play_start(self, play):
         now = time.monotonic()
@@ -56,6 +58,7 @@ class CallbackModule(CallbackBase):
             self._phases[-1].ended = now
         self._phases.append(Phase(play.get_name(), now))
         self._check_mode = bool(play.check_mode)
+        self._silent = bool(play.get_vars().get("screen_only"))
 
     def v2_runner_on_ok(self, result):
         if result.result.get("changed", False):
@@ -71,7 +74,7 @@ class CallbackModule(CallbackBase):
         self._phases[-1].failed += 1
 
     def v2_playbook_on_stats(self, stats):
-        if not self._phases:
+        if not self._phases or self._silent:
             return
         self._phases[-1].ended = time.monotonic()
         verb = "would change" if self._check_mode else "changed"

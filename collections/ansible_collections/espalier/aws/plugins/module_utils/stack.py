@@ -52,6 +52,12 @@ class Scope:
         return self.tags.items() <= tags_of(resource).items()
 
 
+def scope_of(sts: Any, project: str, environment: str, region: str) -> Scope:
+    """The scope of an environment in the account that the credentials belong to."""
+    caller = sts.get_caller_identity()
+    return Scope(project, environment, caller["Account"], region, caller["Arn"].split(":")[1])
+
+
 # Transformations: AWS's answers in, what stack_info returns out.
 
 

@@ -274,14 +274,7 @@ def main():
     )
     try:
         clients, region = connect(module)
-        caller = clients("sts").get_caller_identity()
-        scope = stack.Scope(
-            project=module.params["project"],
-            environment=module.params["environment"],
-            account_id=caller["Account"],
-            region=region,
-            partition=caller["Arn"].split(":")[1],
-        )
+        scope = stack.scope_of(clients("sts"), module.params["project"], module.params["environment"], region)
         result = gather(clients, scope)
     except stack.AmbiguousStackError as error:
         module.fail_json(msg=str(error))

@@ -1,0 +1,535 @@
+# Copyright: the Espalier authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What is wrong with an environment, judged by facts alone: each check takes them and yields findings, from the visitor to the data.
+
+`facts` are the answers of stack.py (`stack`), stack_status.py (`today`), release_store.py (`released`), doctor_facts.py (its keys),
+what each machine said of itself (`machines`, by id) and what the inventory wants (`expected`). A key of doctor_facts.py that could not be
+read is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+Facts = dict[str, Any]
+Findings = Iterator[dict[str, str]]
+
+# How old a snapshot may be with daily backups, and how far behind the log may be; AWS ships it every five minutes.
+SNAPSHOT_HOURS, LOG_MINUTES = 26, 30
+# AWS renews its own certificates 60 days before they expire; one that is closer than this was not renewed.
+CERTIFICATE_DAYS = 30
+# The clock's offset includes the time that the question was under way. AWS refuses requests that are five minutes off.
+DISK_PERCENT, MEMORY_PERCENT, CLOCK_SECONDS, QUOTA_PERCENT = 90, 5, 60, 90
+UNITS = ("nginx.service", "gunicorn.socket", "gunicorn.service", "django-environment.service")
+READY = ("available", "backing-up", "modifying", "storage-optimization")
+NETWORK = "ansible-playbook site.yml --tags network"
+COMPUTE = "ansible-playbook site.yml --tags compute"
+APP = "ansible-playbook site.yml --tags app"
+
+
+def finding(check: str, subject: str, problem: str, fix: str, severity: str = "problem") -> dict[str, str]:
+    """`severity` is `problem`, or `warning` for what hurts nobody yet."""
+    return {"check": check, "severity": severity, "subject": subject, "problem": problem, "fix": fix}
+
+
+def seconds_since(moment: str | None, now: datetime) -> float:
+    return (now - datetime.fromisoformat(moment)).total_seconds() if moment else 0.0
+
+
+def now_of(facts: Facts) -> datetime:
+    return datetime.fromisoformat(facts["now"]) if facts.get("now") else datetime.now(UTC)
+
+
+def app_machines(facts: Facts) -> list[dict[str, Any]]:
+    return [one for one in facts["today"]["machines"] if one["role"] == "app" and one["state"] == "running"]
+
+
+def targets(facts: Facts) -> dict[str, dict[str, Any]]:
+    return {one["id"]: one for one in (facts["stack"]["target_group"] or {"targets": []})["targets"]}
+
+
+# From the visitor to the instances
+
+
+def names(facts: Facts) -> Findings:
+    balancer = (facts["stack"]["load_balancer"] or {}).get("dns_name", "the load balancer")
+    for name, addresses in facts.get("names", {}).items():
+        if isinstance(addresses, str):
+            yield finding(
+                "DNS", name, f"the name does not resolve: {addresses}", f"Make a Route 53 alias, or a CNAME, of {name} to {balancer}."
+            )
+
+
+def certificates(facts: Facts) -> Findings:
+    covered = {name for one in facts["today"]["certificates"] for name in one["names"]}
+    for one in facts["today"]["certificates"]:
+        left = -seconds_since(one["expires"], now_of(facts)) / 86400
+        if one["status"] != "ISSUED":
+            yield finding("certificate", one["domain"], f"it is {one['status']}", "Make its validation record in DNS, or name another one.")
+        elif one["expires"] and left < CERTIFICATE_DAYS:
+            fix = (
+                "Import a new one into ACM under the same ARN."
+                if one["imported"]
+                else "Its validation record must be in DNS, then AWS renews it."
+            )
+            yield finding("certificate", one["domain"], f"it expires in {int(left)} days", fix)
+    if covered:
+        wild = {f"*.{name.partition('.')[2]}" for name in facts["expected"]["names"]}
+        for name in facts["expected"]["names"]:
+            if not covered & {name, f"*.{name.partition('.')[2]}"} and wild:
+                yield finding(
+                    "certificate",
+                    name,
+                    "no certificate of the load balancer covers the name",
+                    "Name one in app_domains that is covered, or a certificate that covers it.",
+                )
+
+
+def allows(rules: list[dict[str, Any]], port: int, sources: set[str]) -> bool:
+    return any(
+        rule["protocol"] in ("tcp", "-1") and rule["source"] in sources and (rule["first"] is None or rule["first"] <= port <= rule["last"])
+        for rule in rules
+    )
+
+
+def security_groups(facts: Facts) -> Findings:
+    rules, expected = facts.get("rules"), facts["expected"]
+    if rules is None or not facts["stack"]["vpc"]:
+        return
+    missing = sorted({"load_balancer", "app", "database", "bastion", "endpoints"} - set(rules))
+    if missing:
+        yield finding("security groups", ", ".join(missing), "the group does not exist", NETWORK)
+        return
+    block = facts["stack"]["vpc"]["cidr_block"]
+    ports = sorted({listener["port"] for listener in facts["stack"]["listeners"]}) or [80]
+    app, database = {rules["app"]["id"]}, expected["database_port"]
+    everywhere = {"0.0.0.0/0", *expected["visitors"]}
+    wanted = [("load_balancer", "inbound", port, everywhere, f"visitors cannot reach port {port}") for port in ports]
+    wanted += [
+        (
+            "load_balancer",
+            "outbound",
+            expected["app_port"],
+            {block, "0.0.0.0/0", *app},
+            "the load balancer cannot send requests to instances",
+        ),
+        (
+            "app",
+            "inbound",
+            expected["app_port"],
+            {rules["load_balancer"]["id"]},
+            "the load balancer cannot reach instances (Target.Timeout)",
+        ),
+        ("app", "outbound", database, {"0.0.0.0/0", rules["database"]["id"]}, "instances cannot send anything to the database"),
+        ("database", "inbound", database, app, "instances cannot reach the database"),
+        ("database", "inbound", database, {rules["bastion"]["id"]}, "the bastion cannot reach the database"),
+        ("endpoints", "inbound", 443, {block}, "the agents of Session Manager cannot reach its endpoints"),
+        ("app", "outbound", 443, {"0.0.0.0/0"}, "instances cannot reach AWS's services"),
+    ]
+    for role, direction, port, sources, effect in wanted:
+        if not allows(rules[role][direction], port, sources):
+            lacks = f"{rules[role]['id']} lacks the {direction} rule for port {port}: {effect}"
+            yield finding("security groups", role, lacks, NETWORK)
+
+
+def load_balancer(facts: Facts) -> Findings:
+    found, page = facts["stack"]["load_balancer"], facts.get("page")
+    if not found:
+        yield finding("load balancer", "load balancer", "there is none", "ansible-playbook site.yml --tags edge")
+        return
+    if found["state"] not in ("active", "active_impaired"):
+        yield finding(
+            "load balancer", found["name"], f"it is {found['state']}", "Wait some minutes; then see its state reason in the EC2 console."
+        )
+    if not facts["stack"]["listeners"]:
+        yield finding("load balancer", found["name"], "it has no listener", "ansible-playbook site.yml --tags edge")
+    if page and page["status"] != 200:
+        said = f"answers {page['status']}" if page["status"] else f"does not answer: {page['error']}"
+        yield finding(
+            "page", facts["expected"]["url"], f"{facts['expected']['health_path']} {said}", "The causes are among the other findings."
+        )
+
+
+REASONS = {
+    "Target.Timeout": "Nothing answers in time: security groups, or an instance that is overloaded or hangs.",
+    "Target.FailedHealthChecks": "Nginx does not answer, or its connection is refused.",
+    "Target.ResponseCodeMismatch": "Nginx answers, Django does not.",
+    "Target.NotInUse": "No listener forwards to the target group.",
+}
+
+
+def target_health(facts: Facts) -> Findings:
+    for name, target in targets(facts).items():
+        if target["state"] in ("unhealthy", "unused"):
+            why = " ".join(filter(None, (target["reason"], target["description"])))
+            hint = REASONS.get(target["reason"] or "", "")
+            known = facts["machines"].get(name)
+            fix = hint if known is None or "silent" in known else f"{hint} What the instance says of itself is among the other findings."
+            yield finding("target", name, f"the load balancer calls it {target['state']}: {why}", fix.strip())
+
+
+def registration(facts: Facts) -> Findings:
+    stack, group = facts["stack"], facts.get("group")
+    found = stack["autoscaling_group"]
+    if not found or not stack["target_group"]:
+        return
+    attached = group is None or stack["target_group"]["arn"] in group["target_groups"]
+    if not attached:
+        yield finding(
+            "registration", found["name"], "the group is not attached to the target group: no new instance gets requests", COMPUTE
+        )
+    if "AddToLoadBalancer" in found["suspended_processes"]:
+        yield finding(
+            "registration",
+            found["name"],
+            "its process AddToLoadBalancer is suspended: no new instance gets requests",
+            resume(found, "AddToLoadBalancer"),
+        )
+    known = targets(facts)
+    for member in found["instances"]:
+        if member["lifecycle_state"] == "InService" and member["id"] not in known:
+            yield finding("registration", member["id"], "it is in service in the group, and the load balancer does not know it", APP)
+
+
+# The instances themselves
+
+
+def sessions(facts: Facts) -> Findings:
+    endpoints, agents = facts.get("endpoints"), facts["today"]["agents"]
+    if endpoints is not None and facts["stack"]["vpc"]:
+        for service in ("ssm", "ssmmessages", "ec2messages"):
+            state = endpoints.get(service, {"state": "missing"})["state"]
+            if state not in ("available", "pending"):
+                yield finding(
+                    "session manager", service, f"the VPC endpoint is {state}: instances cannot reach Session Manager by it", NETWORK
+                )
+    profile = facts.get("profile", False)
+    if profile is None or (profile and not profile["roles"]):
+        yield finding("session manager", "instance profile", "it is missing or has no role: instances have no rights at all", COMPUTE)
+    for one in facts["today"]["machines"]:
+        # A new machine needs a minute or two.
+        if one["state"] == "running" and agents.get(one["id"]) != "Online" and seconds_since(one["launched"], now_of(facts)) > 300:
+            state = agents.get(one["id"], "never seen")
+            fix = f"If endpoints and profile are sound: aws ec2 reboot-instances --instance-ids {one['id']}"
+            yield finding("session manager", one["id"], f"its agent is {state}: Ansible and operators cannot reach it", fix)
+
+
+def services(facts: Facts) -> Findings:
+    for name, said in facts["machines"].items():
+        if "silent" in said:
+            yield finding(
+                "instance", name, f"it did not answer the question how it is: {said['silent']}", f"make shell INSTANCE={name}", "warning"
+            )
+            continue
+        for unit in UNITS:
+            state = said["units"].get(unit, {"active": "unknown", "load": "unknown"})
+            if state["load"] == "masked":
+                yield finding(
+                    "instance", name, f"{unit} is masked", f"make shell INSTANCE={name}, then: sudo systemctl unmask {unit}; then {APP}"
+                )
+            elif state["active"] != "active":
+                last = f" Its last words: {said['log'][-1]}" if said.get("log") else ""
+                yield finding("instance", name, f"{unit} is {state['active']}.{last}", APP)
+        if said["health"] != 200 and said["units"].get("nginx.service", {}).get("active") == "active":
+            last = f" Last line of the log: {said['log'][-1]}" if said.get("log") else ""
+            yield finding(
+                "instance",
+                name,
+                f"Django does not answer {facts['expected']['health_path']} (status {said['health']}).{last}",
+                f"make logs INSTANCE={name}; ansible-playbook playbooks/restart.yml, or playbooks/rollback.yml",
+            )
+
+
+def disks(facts: Facts) -> Findings:
+    for name, said in facts["machines"].items():
+        for disk in said.get("disks", []):
+            for what, percent in (("space", disk["space_percent"]), ("inodes", disk["inodes_percent"])):
+                if percent >= DISK_PERCENT:
+                    largest = f"; largest: {', '.join(said['largest'])}" if said.get("largest") else ""
+                    fix = (
+                        f"make shell INSTANCE={name}, then make room; or a larger autoscaling_volume_gib, and replace the instance{largest}"
+                    )
+                    yield finding("disk", name, f"{disk['mount']} has used {percent} % of its {what}", fix)
+        if said.get("memory_percent", 100) < MEMORY_PERCENT:
+            yield finding(
+                "memory",
+                name,
+                f"{said['memory_percent']} % of its memory is free",
+                "A larger autoscaling_instance_type, or fewer gunicorn_workers.",
+                "warning",
+            )
+
+
+def clocks(facts: Facts) -> Findings:
+    for name, said in facts["machines"].items():
+        offset = said.get("clock_offset_seconds", 0)
+        if abs(offset) > CLOCK_SECONDS:
+            fix = f"make shell INSTANCE={name}, then: timedatectl status; sudo systemctl restart systemd-timesyncd (or chrony)"
+            yield finding("clock", name, f"its clock is {offset:.0f} s off: AWS refuses requests that are five minutes off", fix)
+
+
+# The database
+
+
+def database(facts: Facts) -> Findings:
+    found, expected = facts["stack"]["database"], facts["expected"]
+    if not expected["database"]:
+        return
+    if not found:
+        yield finding(
+            "database", "database", "there is none", "ansible-playbook site.yml --tags data,app; with a snapshot: playbooks/restore.yml"
+        )
+        return
+    name = found["identifier"]
+    if found["status"] == "stopped":
+        yield finding("database", name, "it is stopped", f"aws rds start-db-instance --db-instance-identifier {name}")
+    elif found["status"] not in READY:
+        yield finding(
+            "database", name, f"it is {found['status']}", f"aws rds describe-events --source-type db-instance --source-identifier {name}"
+        )
+    value = facts.get("values", {}).get(expected["database_parameter"], found["address"])
+    if found["address"] and value != found["address"]:
+        problem = f"it says {value or 'nothing'}, and the database is {found['address']}: instances ask the wrong one"
+        yield finding(
+            "database", expected["database_parameter"], problem, "ansible-playbook site.yml --tags data, then playbooks/restart.yml"
+        )
+    wanted, groups = (facts.get("rules") or {}).get("database"), (facts.get("database") or {}).get("groups")
+    if wanted and groups is not None and wanted["id"] not in groups:
+        yield finding("database", name, f"it does not wear the security group {wanted['id']}", "ansible-playbook site.yml --tags data")
+    expires = (facts.get("database") or {}).get("certificate_expires")
+    if expires and -seconds_since(expires, now_of(facts)) < 60 * 86400:
+        yield finding(
+            "database",
+            name,
+            f"its TLS certificate expires on {expires[:10]}",
+            f"aws rds modify-db-instance --db-instance-identifier {name} --ca-certificate-identifier rds-ca-rsa2048-g1",
+            "warning",
+        )
+
+
+def secrets(facts: Facts) -> Findings:
+    for name in facts["expected"]["secrets"]:
+        found = facts["stack"]["secrets"].get(name)
+        if found is None:
+            yield finding(
+                "secrets",
+                name,
+                "the secret does not exist: instances cannot start the application",
+                "ansible-playbook site.yml --tags data",
+            )
+        elif found["deleted_date"]:
+            yield finding(
+                "secrets",
+                name,
+                f"it is about to be deleted ({found['deleted_date']})",
+                f"aws secretsmanager restore-secret --secret-id {name}",
+            )
+
+
+LOGINS = (
+    (
+        "password authentication failed",
+        "The database does not accept the password of the secret. " + APP + " sets it; the master's: see docs/runbooks/database.md",
+    ),
+    ("timed out", "Security groups, or a network ACL: the finding on security groups says which. " + NETWORK),
+    ("refused", "The database's address or port is wrong, or it does not run."),
+    ("not known", "The name of the database does not resolve inside the VPC: its DNS attributes must be on. " + NETWORK),
+    ("too many", "Fewer gunicorn_workers, or a larger database_instance_class: " + "every worker keeps a connection."),
+    ("remaining connection slots", "Fewer gunicorn_workers, or a larger database_instance_class: every worker keeps a connection."),
+)
+
+
+def database_hop(facts: Facts) -> Findings:
+    for name, said in facts["machines"].items():
+        error = (said.get("database") or {}).get("error", "")
+        ready = said.get("ready", 200)
+        if not error and ready == 200:
+            continue
+        if not facts["expected"]["database"] or said.get("health") != 200:
+            continue
+        error = error or f"{facts['expected']['ready_path']} answers {ready}"
+        fix = next((fix for words, fix in LOGINS if words in error.lower()), f"make logs INSTANCE={name}; make dbshell")
+        yield finding("database connection", name, f"it does not reach its database {said['database'].get('address') or ''}: {error}", fix)
+
+
+# Scaling and releases
+
+
+def resume(group: dict[str, Any], *processes: str) -> str:
+    return f"aws autoscaling resume-processes --auto-scaling-group-name {group['name']} --scaling-processes {' '.join(processes)}"
+
+
+def scaling(facts: Facts) -> Findings:
+    found, group = facts["stack"]["autoscaling_group"], facts.get("group")
+    if not found:
+        yield finding("auto scaling", "auto scaling group", "there is none", COMPUTE)
+        return
+    suspended = [one for one in found["suspended_processes"] if one != "AddToLoadBalancer"]
+    if suspended:
+        yield finding(
+            "auto scaling",
+            found["name"],
+            f"its processes {', '.join(suspended)} are suspended: it does not do these things",
+            f"After a run that was cut off: {APP}. Otherwise: {resume(found, *suspended)}",
+        )
+    if group is not None:
+        policy = next((one for one in group["policies"] if one["name"] == facts["expected"]["policy"]), None)
+        if policy is None or not policy["enabled"]:
+            yield finding(
+                "auto scaling",
+                found["name"],
+                f"its policy {facts['expected']['policy']} is {'missing' if policy is None else 'off'}: load does not change its size",
+                COMPUTE,
+            )
+    if found["min_size"] == found["max_size"]:
+        yield finding(
+            "auto scaling",
+            found["name"],
+            f"its smallest and largest size are both {found['min_size']}: it cannot scale",
+            "Set autoscaling_max_size higher; " + COMPUTE,
+            "warning",
+        )
+    for key, variable in (("min_size", "autoscaling_min_size"), ("max_size", "autoscaling_max_size")):
+        if found[key] != facts["expected"][key]:
+            yield finding("drift", found["name"], f"{key} is {found[key]}, and {variable} is {facts['expected'][key]}", COMPUTE)
+    if len(app_machines(facts)) < found["min_size"]:
+        yield finding(
+            "auto scaling",
+            found["name"],
+            f"{len(app_machines(facts))} instances run, and it wants {found['min_size']} at least",
+            "The causes are among the other findings: launches, births, quotas.",
+        )
+
+
+LAUNCHES = (
+    ("Profile", "The instance profile is missing. " + COMPUTE),
+    ("AMI", "The image is gone. " + COMPUTE + " -e autoscaling_refresh_image=true"),
+    ("image id", "The image is gone. " + COMPUTE + " -e autoscaling_refresh_image=true"),
+    ("VcpuLimitExceeded", "Ask for a higher quota L-1216C47A in Service Quotas."),
+    ("InsufficientInstanceCapacity", "AWS is out of this type in the zone: wait, or set autoscaling_instance_type."),
+    ("security group", NETWORK),
+    ("subnet", NETWORK),
+)
+
+
+def launches(facts: Facts) -> Findings:
+    image = facts.get("image")
+    if image and image["state"] != "available":
+        yield finding(
+            "launch",
+            image["id"],
+            f"the image of new instances is {image['state']}: none can be launched",
+            COMPUTE + " -e autoscaling_refresh_image=true",
+        )
+    last = next((one for one in facts["today"]["activities"] if one["status"] in ("Failed", "Cancelled", "Successful")), None)
+    if last and last["status"] == "Failed":
+        fix = next((fix for words, fix in LAUNCHES if words.lower() in last["message"].lower()), "See the message; then " + COMPUTE)
+        yield finding("launch", last["description"], f"the group's last action failed: {last['message']}", fix)
+    for birth in facts.get("births", [])[:1]:
+        if seconds_since(birth["at"], now_of(facts)) < 3600:
+            problem = f"a new instance failed to configure itself at {birth['at']}: {' | '.join(birth['tail'][-2:])}"
+            yield finding(
+                "birth", birth["log"], problem, f"aws s3 cp {birth['log']} - shows all of it; the group tries again by itself", "warning"
+            )
+
+
+def releases(facts: Facts) -> Findings:
+    released = facts.get("released") or {}
+    current = released.get("current")
+    if current and current not in [one["version"] for one in released.get("releases", [])]:
+        problem = f"it names {current}, which is not in the store: no new instance can serve"
+        yield finding(
+            "release",
+            facts["expected"]["release_parameter"],
+            problem,
+            f"{APP}, or playbooks/rollback.yml -e app_version=<one of releases.yml>",
+        )
+    for name, said in facts["machines"].items():
+        if current and said.get("release") and said["release"] != current:
+            yield finding("release", name, f"it serves {said['release']}, and the current release is {current}", APP)
+        if said.get("changed_files"):
+            yield finding("drift", name, f"changed since the last deploy: {', '.join(said['changed_files'])}", APP)
+    lock = released.get("lock")
+    if lock:
+        problem = f"{lock['owner']} has had it since {lock['since']} for {lock['what']}"
+        yield finding("deploy lock", "releases", problem, "If that run is dead: ansible-playbook playbooks/unlock.yml", "warning")
+
+
+def backups(facts: Facts) -> Findings:
+    found, now = facts["today"]["backups"], now_of(facts)
+    if found is None or not facts["expected"]["database"]:
+        return
+    name = (facts["stack"]["database"] or {"identifier": "database"})["identifier"]
+    if not found["retention_days"]:
+        yield finding(
+            "backup", name, "automatic backups are off", "Set database_backup_retention_days; ansible-playbook site.yml --tags data"
+        )
+    elif not found["restorable_to"]:
+        yield finding(
+            "backup",
+            name,
+            "it cannot be restored to a moment yet",
+            "A new database needs some minutes; then: aws rds describe-events",
+            "warning",
+        )
+    elif seconds_since(found["restorable_to"], now) > LOG_MINUTES * 60:
+        problem = f"the last moment that it can be restored to is {found['restorable_to']}"
+        yield finding("backup", name, problem, f"aws rds describe-events --source-type db-instance --source-identifier {name}")
+    last = next((one for one in found["snapshots"] if one["status"] == "available" and one["at"]), None)
+    hours = seconds_since(last["at"], now) / 3600 if last else 0
+    if not last:
+        yield finding("backup", name, "there is no snapshot", "ansible-playbook playbooks/backup.yml", "warning")
+    elif hours > SNAPSHOT_HOURS:
+        yield finding("backup", name, f"the newest snapshot is {hours:.0f} hours old", "ansible-playbook playbooks/backup.yml")
+
+
+def alarms(facts: Facts) -> Findings:
+    if not facts["expected"]["alarms"]:
+        return
+    found = facts["today"]["alarms"]
+    if not found:
+        yield finding("alarms", "alarms", "there is none", COMPUTE)
+    for one in found:
+        if not one["actions"]:
+            yield finding("alarms", one["name"], "it tells nobody: its actions are off or gone", COMPUTE)
+        if one["state"] == "ALARM":
+            yield finding("alarms", one["name"], f"it rings since {one['since']}: {one['reason']}", "docs/runbooks/alarms.md", "warning")
+    subscriptions = facts["today"]["subscriptions"]
+    if not subscriptions:
+        yield finding("alarms", "topic", "nobody subscribes to it", COMPUTE)
+    for one in subscriptions:
+        if one["pending"]:
+            yield finding(
+                "alarms",
+                one["endpoint"],
+                "the subscription is not confirmed: no alarm arrives",
+                "Follow the link in AWS's mail; a new one: " + COMPUTE,
+            )
+
+
+def quotas(facts: Facts) -> Findings:
+    for one in facts.get("quotas", []):
+        if one["limit"] and one["used"] * 100 >= one["limit"] * QUOTA_PERCENT:
+            request = f"--service-code {one['service']} --quota-code {one['code']} --desired-value {one['limit'] * 2}"
+            fix = f"aws service-quotas request-service-quota-increase {request}"
+            yield finding("quota", one["name"], f"{one['used']} of {one['limit']} are used", fix, "warning")
+
+
+def rights(facts: Facts) -> Findings:
+    denied = facts.get("rights", [])
+    if denied:
+        yield finding("rights", "instance role", f"it may not {'; '.join(denied)}", COMPUTE)
+
+
+CHECKS = (
+    names, certificates, security_groups, load_balancer, target_health, registration, sessions, services, disks, clocks,
+    database, secrets, database_hop, scaling, launches, releases, backups, alarms, quotas, rights,
+)  # fmt: skip
+
+
+def diagnose(facts: Facts) -> list[dict[str, str]]:
+    """Problems first, then warnings, each in the order from the visitor to the data."""
+    found = [one for check in CHECKS for one in check(facts)]
+    return [one for severity in ("problem", "warning") for one in found if one["severity"] == severity]

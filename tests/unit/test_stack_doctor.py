@@ -1,0 +1,385 @@
+"""The doctor: a sound environment has no findings, each trouble is named with its fix, and what cannot be read stops nothing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.espalier.aws.plugins.filter.diagnosis_screen import diagnosis_screen
+from ansible_collections.espalier.aws.plugins.module_utils import doctor_checks, doctor_facts
+from ansible_collections.espalier.aws.plugins.module_utils.doctor_checks import diagnose
+from ansible_collections.espalier.aws.plugins.module_utils.stack import Scope
+from botocore.exceptions import ClientError
+from moto import mock_aws
+from moto.backends import get_backend
+
+from tests.unit.moto_patches import client
+from tests.unit.run_module import run_module
+
+NOW = "2026-03-01T12:00:00+00:00"
+ANYWHERE = {"protocol": "-1", "first": None, "last": None, "source": "0.0.0.0/0"}
+EXPECTED = {
+    "url": "http://page", "names": ["www.example.com"], "visitors": [], "health_path": "/health", "ready_path": "/ready", "app_port": 80,
+    "database": True, "database_port": 5432, "database_parameter": "/db", "release_parameter": "/release", "secrets": ["key"],
+    "policy": "cpu", "min_size": 1, "max_size": 3, "alarms": True,
+}  # fmt: skip
+
+
+def rule(port: int, source: str) -> dict:
+    return {"protocol": "tcp", "first": port, "last": port, "source": source}
+
+
+def said(**more) -> dict:
+    units = ("nginx.service", "gunicorn.socket", "gunicorn.service", "django-environment.service")
+    return {
+        "clock_offset_seconds": 0.4,
+        "units": {name: {"active": "active", "load": "loaded"} for name in units},
+        "health": 200,
+        "ready": 200,
+        "disks": [{"mount": "/", "space_percent": 40, "inodes_percent": 10}],
+        "memory_percent": 50,
+        "database": {"address": "db.example", "error": ""},
+        "release": "v2",
+        "changed_files": [],
+        **more,
+    }
+
+
+def sound() -> dict:
+    """Facts of an environment in which all is well."""
+    groups = {
+        name: {"id": f"sg-{name}", "inbound": [], "outbound": [ANYWHERE]}
+        for name in ("load_balancer", "app", "database", "bastion", "endpoints")
+    }
+    groups["load_balancer"]["inbound"] = [rule(80, "0.0.0.0/0")]
+    groups["app"]["inbound"] = [rule(80, "sg-load_balancer")]
+    groups["database"]["inbound"] = [rule(5432, "sg-app"), rule(5432, "sg-bastion")]
+    groups["endpoints"]["inbound"] = [rule(443, "10.0.0.0/16")]
+    machine = {"role": "app", "state": "running", "launched": "2026-03-01T10:00:00+00:00"}
+    return {
+        "now": NOW,
+        "expected": dict(EXPECTED),
+        "stack": {
+            "vpc": {"id": "vpc-1", "cidr_block": "10.0.0.0/16"},
+            "load_balancer": {"name": "alb", "dns_name": "alb.example", "state": "active"},
+            "listeners": [{"port": 80, "protocol": "HTTP"}],
+            "target_group": {
+                "arn": "tg", "targets": [{"id": name, "state": "healthy", "reason": None, "description": None} for name in ("i-a", "i-b")]
+            },
+            "autoscaling_group": {
+                "name": "asg", "min_size": 1, "max_size": 3, "desired_capacity": 2, "suspended_processes": [],
+                "instances": [{"id": name, "lifecycle_state": "InService"} for name in ("i-a", "i-b")],
+            },
+            "database": {"identifier": "db", "status": "available", "address": "db.example"},
+            "secrets": {"key": {"arn": "arn", "deleted_date": None}},
+        },
+        "today": {
+            "machines": [{"id": name, **machine} for name in ("i-a", "i-b")],
+            "agents": {"i-a": "Online", "i-b": "Online"},
+            "alarms": [{"name": "cpu-high", "state": "OK", "since": NOW, "reason": "", "actions": True}],
+            "subscriptions": [{"protocol": "email", "endpoint": "ops@example.com", "pending": False}],
+            "certificates": [],
+            "activities": [{"at": NOW, "status": "Successful", "description": "Launching", "cause": "", "message": ""}],
+            "backups": {
+                "retention_days": 7, "restorable_to": "2026-03-01T11:57:00+00:00",
+                "snapshots": [{"name": "nightly", "type": "automated", "status": "available", "at": "2026-03-01T03:00:00+00:00"}],
+            },
+        },
+        "released": {"current": "v2", "releases": [{"version": "v2"}, {"version": "v1"}], "lock": {}},
+        "machines": {"i-a": said(), "i-b": said()},
+        "rules": groups,
+        "group": {"target_groups": ["tg"], "policies": [{"name": "cpu", "enabled": True, "type": "TargetTrackingScaling"}]},
+        "image": {"id": "ami-1", "state": "available"},
+        "endpoints": {name: {"id": name, "state": "available"} for name in ("ssm", "ssmmessages", "ec2messages")},
+        "profile": {"roles": ["role"]},
+        "database": {"groups": ["sg-database"], "certificate_expires": "2030-01-01T00:00:00+00:00", "pending": []},
+        "births": [],
+        "quotas": [{"code": "L-1", "service": "vpc", "name": "VPCs per Region", "limit": 5, "used": 2}],
+        "rights": [],
+        "values": {"/db": "db.example", "/release": "v2"},
+        "names": {"www.example.com": ["192.0.2.1"]},
+        "page": {"status": 200, "error": ""},
+    }  # fmt: skip
+
+
+facts = pytest.fixture(sound)
+
+
+def test_a_sound_environment_has_no_findings(facts):
+    assert diagnose(facts) == []
+
+
+def change(**paths):
+    """Set values by dotted path; a callable gets the old one."""
+
+    def act(facts: dict) -> None:
+        for path, value in paths.items():
+            *folders, last = path.split("__")
+            place = facts
+            for folder in folders:
+                place = place[int(folder)] if isinstance(place, list) else place[folder]
+            place[int(last) if isinstance(place, list) else last] = value
+
+    return act
+
+
+def machine(**more):
+    return lambda facts: facts["machines"].update({"i-a": said(**more)})
+
+
+def unit(name: str, active: str, load: str = "loaded", health: int = 502):
+    units = {**said()["units"], name: {"active": active, "load": load}}
+    return machine(units=units, health=health, log=["ModuleNotFoundError: shop"])
+
+
+UNHEALTHY = {
+    "id": "i-a",
+    "state": "unhealthy",
+    "reason": "Target.ResponseCodeMismatch",
+    "description": "Health checks failed with these codes: [502]",
+}
+CERTIFICATE = {
+    "domain": "www.example.com",
+    "names": ["www.example.com"],
+    "status": "ISSUED",
+    "expires": "2027-01-01T00:00:00+00:00",
+    "imported": False,
+}
+
+TROUBLES = {
+    "a name that does not resolve": (change(names={"www.example.com": "Name or service not known"}), "does not resolve", "Route 53"),
+    "an old certificate": (
+        change(today__certificates=[{**CERTIFICATE, "expires": "2026-03-11T00:00:00+00:00"}]),
+        "expires in 9 days",
+        "validation record",
+    ),
+    "a certificate that is not issued": (
+        change(today__certificates=[{**CERTIFICATE, "status": "PENDING_VALIDATION"}]),
+        "PENDING_VALIDATION",
+        "DNS",
+    ),
+    "a certificate for others": (change(today__certificates=[{**CERTIFICATE, "names": ["x.org"]}]), "no certificate", "app_domains"),
+    "no rule from the load balancer": (change(rules__app__inbound=[]), "Target.Timeout", "--tags network"),
+    "no rule to the database": (
+        change(rules__database__inbound=[rule(5432, "sg-bastion")]),
+        "instances cannot reach the database",
+        "--tags network",
+    ),
+    "no rule for visitors": (change(rules__load_balancer__inbound=[]), "visitors cannot reach port 80", "--tags network"),
+    "no load balancer": (change(stack__load_balancer=None), "there is none", "--tags edge"),
+    "no listener": (change(stack__listeners=[]), "no listener", "--tags edge"),
+    "a page that fails": (change(page={"status": 502, "error": ""}), "answers 502", "other findings"),
+    "an unhealthy target": (change(stack__target_group__targets__0=UNHEALTHY), "[502]", "Django does not"),
+    "a group that is not attached": (change(group__target_groups=[]), "not attached", "--tags compute"),
+    "suspended registration": (
+        change(stack__autoscaling_group__suspended_processes=["AddToLoadBalancer"]),
+        "AddToLoadBalancer",
+        "resume-processes",
+    ),
+    "an instance that nobody registered": (lambda f: f["stack"]["target_group"]["targets"].pop(), "does not know it", "--tags app"),
+    "a missing endpoint": (change(endpoints={}), "the VPC endpoint is missing", "--tags network"),
+    "no instance profile": (change(profile=None), "no rights at all", "--tags compute"),
+    "a lost agent": (change(today__agents={"i-a": "Online", "i-b": "ConnectionLost"}), "ConnectionLost", "reboot-instances"),
+    "a machine that says nothing": (lambda f: f["machines"].update({"i-a": {"silent": "Connection lost"}}), "did not answer", "make shell"),
+    "a dead service": (
+        unit("gunicorn.service", "failed"),
+        "gunicorn.service is failed. Its last words: ModuleNotFoundError: shop",
+        "--tags app",
+    ),
+    "a masked service": (unit("gunicorn.socket", "inactive", "masked"), "gunicorn.socket is masked", "unmask"),
+    "Django that fails": (machine(health=500, log=["ValueError: x"]), "status 500). Last line of the log: ValueError: x", "rollback"),
+    "a full disk": (
+        machine(disks=[{"mount": "/", "space_percent": 97, "inodes_percent": 5}]),
+        "97 % of its space",
+        "autoscaling_volume_gib",
+    ),
+    "no inodes": (machine(disks=[{"mount": "/", "space_percent": 7, "inodes_percent": 99}]), "99 % of its inodes", "make room"),
+    "no memory": (machine(memory_percent=2), "2 % of its memory", "autoscaling_instance_type"),
+    "a wrong clock": (machine(clock_offset_seconds=-400), "400 s off", "timesyncd"),
+    "no database": (change(stack__database=None), "there is none", "restore.yml"),
+    "a stopped database": (change(stack__database__status="stopped"), "it is stopped", "start-db-instance"),
+    "a failed database": (change(stack__database__status="storage-full"), "storage-full", "describe-events"),
+    "another database's address": (change(values={"/db": "old.example"}), "ask the wrong one", "--tags data"),
+    "a database without its group": (change(database__groups=["sg-default"]), "does not wear", "--tags data"),
+    "the database's old certificate": (
+        change(database__certificate_expires="2026-03-20T00:00:00+00:00"),
+        "TLS certificate expires",
+        "ca-certificate",
+    ),
+    "a missing secret": (change(stack__secrets={}), "does not exist", "--tags data"),
+    "a secret that goes": (change(stack__secrets__key__deleted_date=NOW), "about to be deleted", "restore-secret"),
+    "a refused login": (
+        machine(ready=503, database={"address": "d", "error": "password authentication failed for user"}),
+        "password",
+        "--tags app sets it",
+    ),
+    "a database that times out": (machine(ready=503, database={"address": "d", "error": "timed out"}), "timed out", "Security groups"),
+    "suspended processes": (change(stack__autoscaling_group__suspended_processes=["Launch"]), "Launch are suspended", "resume-processes"),
+    "no policy": (change(group__policies=[]), "policy cpu is missing", "--tags compute"),
+    "no room to scale": (change(stack__autoscaling_group__min_size=3), "cannot scale", "autoscaling_max_size"),
+    "a changed size": (change(stack__autoscaling_group__max_size=9), "max_size is 9", "--tags compute"),
+    "too few instances": (change(today__machines=[]), "0 instances run", "other findings"),
+    "an image that is gone": (change(image={"id": "ami-1", "state": "missing"}), "none can be launched", "refresh_image"),
+    "a launch that failed": (
+        change(today__activities=[{"status": "Failed", "description": "Launching", "message": "VcpuLimitExceeded: no"}]),
+        "VcpuLimitExceeded",
+        "quota",
+    ),
+    "a birth that failed": (
+        change(births=[{"log": "s3://b/births/i-c.log", "at": "2026-03-01T11:50:00+00:00", "tail": ["a", "no space"]}]),
+        "no space",
+        "s3 cp",
+    ),
+    "a pointer to nothing": (change(released__current="v9"), "names v9", "rollback"),
+    "an instance with another release": (machine(release="v1"), "serves v1", "--tags app"),
+    "a file changed by hand": (machine(changed_files=["/etc/nginx/nginx.conf"]), "/etc/nginx/nginx.conf", "--tags app"),
+    "a lock": (change(released__lock={"owner": "ada", "since": NOW, "what": "deploy"}), "ada has had it", "unlock"),
+    "no backups": (change(today__backups__retention_days=0), "automatic backups are off", "database_backup_retention_days"),
+    "a log that is behind": (change(today__backups__restorable_to="2026-03-01T10:00:00+00:00"), "last moment", "describe-events"),
+    "an old snapshot": (change(today__backups__snapshots__0__at="2026-02-26T03:00:00+00:00"), "81 hours old", "backup.yml"),
+    "no snapshot": (change(today__backups__snapshots=[]), "no snapshot", "backup.yml"),
+    "no alarms": (change(today__alarms=[]), "there is none", "--tags compute"),
+    "a silent alarm": (change(today__alarms__0__actions=False), "tells nobody", "--tags compute"),
+    "an alarm that rings": (change(today__alarms__0__state="ALARM"), "it rings", "runbooks"),
+    "nobody to tell": (change(today__subscriptions=[]), "nobody subscribes", "--tags compute"),
+    "an address that nobody confirmed": (change(today__subscriptions__0__pending=True), "not confirmed", "link"),
+    "a quota that is used up": (
+        change(quotas=[{"code": "L-1", "service": "vpc", "name": "VPCs", "limit": 5, "used": 5}]),
+        "5 of 5",
+        "request-service-quota",
+    ),
+    "a missing right": (change(rights=["s3:GetObject on x"]), "may not s3:GetObject on x", "--tags compute"),
+}
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+def test_each_trouble_is_named_with_its_fix(facts, name):
+    act, problem, fix = TROUBLES[name]
+    act(facts)
+    found = diagnose(facts)
+    assert [one for one in found if problem in one["problem"] and fix in one["fix"]], found
+
+
+def test_every_check_has_a_trouble_of_its_own(monkeypatch):
+    """A check that no trouble sets off could be gone, and nobody would notice."""
+    silent = []
+    for check in doctor_checks.CHECKS:
+        monkeypatch.setattr(doctor_checks, "CHECKS", (check,))
+        if not any(seen(name) for name in TROUBLES):
+            silent.append(check.__name__)
+        monkeypatch.undo()
+    assert not silent
+
+
+def seen(name: str) -> list[dict]:
+    made = sound()
+    TROUBLES[name][0](made)
+    return diagnose(made)
+
+
+def test_what_could_not_be_read_is_no_finding(facts):
+    for key in ("rules", "group", "image", "endpoints", "profile", "database", "births", "quotas", "rights", "values", "names", "page"):
+        del facts[key]
+    assert diagnose(facts) == []
+
+
+def test_warnings_come_last(facts):
+    change(today__backups__snapshots=[], page={"status": 502, "error": ""})(facts)
+    assert [one["severity"] for one in diagnose(facts)] == ["problem", "warning"]
+
+
+def test_a_new_machine_may_be_unknown_to_session_manager(facts):
+    change(today__agents={"i-a": "Online"}, today__machines__1__launched="2026-03-01T11:58:00+00:00")(facts)
+    assert diagnose(facts) == []
+
+
+def test_the_screen_numbers_findings_and_names_what_was_not_seen():
+    one = {"check": "disk", "severity": "warning", "subject": "i-a", "problem": "is full", "fix": "Make room."}
+    lines = diagnosis_screen({"findings": [one], "unknown": {"quotas": "not allowed"}, "checks": 20})
+    assert lines == [
+        "1. disk, i-a (warning): is full", "   Fix: Make room.", "Not looked at: quotas: not allowed", "",
+        "0 problems, 1 warning by 20 checks; nothing was changed.",
+    ]  # fmt: skip
+    assert diagnosis_screen({"findings": [], "unknown": {}, "checks": 20})[0].startswith("Nothing is wrong")
+
+
+# Readers, against moto
+
+TAGS = [{"Key": "Project", "Value": "django"}, {"Key": "Environment", "Value": "lab"}]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imported():
+    for service in ("sts", "sns", *(name.replace("service-quotas", "servicequotas") for name in doctor_facts.SERVICES)):
+        get_backend(service)
+
+
+@pytest.fixture
+def scope():
+    with mock_aws():
+        yield Scope("django", "lab", "123456789012", "us-east-1")
+
+
+def test_rules_are_read_flat(scope):
+    ec2 = client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    made = {}
+    for role in ("load_balancer", "app"):
+        tags = [{"ResourceType": "security-group", "Tags": [*TAGS, {"Key": "Role", "Value": role}]}]
+        made[role] = ec2.create_security_group(GroupName=role, Description=role, VpcId=vpc, TagSpecifications=tags)["GroupId"]
+    pair = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "UserIdGroupPairs": [{"GroupId": made["load_balancer"]}]}
+    ec2.authorize_security_group_ingress(GroupId=made["app"], IpPermissions=[pair])
+    rules = doctor_facts.read_rules(client, scope)
+    assert rules["app"]["inbound"] == [rule(80, made["load_balancer"])]
+    assert rules["load_balancer"] == {"id": made["load_balancer"], "inbound": [], "outbound": [ANYWHERE]}
+
+
+def test_births_of_the_last_day_are_read_with_their_end(scope):
+    bucket = "lab-django-static-123456789012"
+    assert doctor_facts.read_births(client, scope) == []
+    client("s3").create_bucket(Bucket=bucket)
+    client("s3").put_object(Bucket=bucket, Key="births/i-a.log", Body="\n".join(map(str, range(9))))
+    (birth,) = doctor_facts.read_births(client, scope)
+    assert birth["log"] == f"s3://{bucket}/births/i-a.log" and birth["tail"] == ["4", "5", "6", "7", "8"]
+
+
+def test_parameters_that_are_missing_are_null(scope):
+    client("ssm").put_parameter(Name="/db", Value="x", Type="String")
+    assert doctor_facts.read_parameter_values(client, scope, {"parameters": ["/db", "/release"]}) == {"/db": "x", "/release": None}
+
+
+def test_an_empty_account_reads_as_nothing(scope):
+    assert doctor_facts.read_group(client, scope) is None and doctor_facts.read_image(client, scope) is None
+    assert doctor_facts.read_profile(client, scope) is None and doctor_facts.read_database(client, scope) is None
+    assert doctor_facts.read_endpoints(client, scope) == {} and doctor_facts.read_rules(client, scope) == {}
+
+
+def test_what_a_machine_said_is_its_last_line():
+    assert doctor_facts.parsed('warning: x\n{"health": 200}\n') == {"health": 200}
+    assert doctor_facts.parsed("Connection lost") == {"silent": "Connection lost"} and "silent" in doctor_facts.parsed("")
+
+
+def test_a_page_and_names_that_are_away_are_reasons_and_no_errors():
+    expected = {"url": "http://127.0.0.1:1", "health_path": "/health", "names": ["no-such-host.invalid", "localhost"]}
+    assert doctor_facts.read_page(client, None, expected)["status"] == 0
+    found = doctor_facts.read_names(client, None, expected)
+    assert isinstance(found["no-such-host.invalid"], str) and "127.0.0.1" in found["localhost"]
+
+
+def test_the_module_tells_what_it_could_not_look_at(facts, monkeypatch, capsys):
+    for name, value in {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "k2n8v5", "AWS_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(doctor_facts, "READERS", {"quotas": refuse})
+    monkeypatch.setattr(doctor_facts, "EXPECTING", {"values": doctor_facts.read_parameter_values})
+    with mock_aws():
+        options = {key: facts[key] for key in ("stack", "today", "released", "expected")}
+        machines = {"i-a": json.dumps(facts["machines"]["i-a"]), "i-b": "gone"}
+        answer = run_module(capsys, "stack_doctor", project="django", environment="lab", machines=machines, **options)
+    assert "AccessDenied" in answer["unknown"]["quotas"] and answer["changed"] is False and answer["checks"] >= 20
+    assert [one["subject"] for one in answer["findings"] if one["check"] == "instance"] == ["i-b"]
+
+
+def refuse(*_):
+    raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetServiceQuota")

@@ -1,0 +1,205 @@
+"""How an environment is: what stack_status reads from moto, the report that is made of it, and its screen."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from ansible_collections.espalier.aws.plugins.filter.status_report import status_report
+from ansible_collections.espalier.aws.plugins.filter.status_screen import ago, status_screen
+from ansible_collections.espalier.aws.plugins.module_utils import stack_status
+from moto.backends import get_backend
+from moto.ssm.responses import SimpleSystemManagerResponse
+
+from lab.api import ssm
+from tests.unit.moto_patches import client, patched
+from tests.unit.run_module import run_module
+
+NOW = "2026-03-01T12:00:00+00:00"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imported():
+    """moto imports a service at its first call; the readers' threads would import them all at once and lock each other out."""
+    for service in ("sts", *stack_status.SERVICES):
+        get_backend(service)
+
+
+@pytest.fixture
+def today(monkeypatch, capsys):
+    for name, value in {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "k2n8v5", "AWS_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    # moto has no DescribeInstanceInformation.
+    with patched(ssm, SimpleSystemManagerResponse):
+        yield lambda: run_module(capsys, "stack_status", project="django", environment="lab")
+
+
+def test_an_empty_account_is_no_error(today):
+    answer = today()
+    assert answer["machines"] == answer["alarms"] == answer["subscriptions"] == answer["activities"] == answer["certificates"] == []
+    assert answer["backups"] is None and answer["agents"] == {} and answer["changed"] is False
+
+
+def test_what_there_is_is_told_and_a_neighbour_s_is_not(today):
+    topic = client("sns").create_topic(Name="lab-django-alarms")["TopicArn"]
+    client("sns").subscribe(TopicArn=topic, Protocol="email", Endpoint="ops@example.com")
+    for name, state in (("lab-django-a", "OK"), ("lab-django-b", "ALARM"), ("staging-django-c", "ALARM")):
+        common = {"Namespace": "n", "MetricName": "m", "Period": 60, "Statistic": "Average", "EvaluationPeriods": 1, "Threshold": 1}
+        client("cloudwatch").put_metric_alarm(AlarmName=name, ComparisonOperator="GreaterThanThreshold", AlarmActions=[topic], **common)
+        client("cloudwatch").set_alarm_state(AlarmName=name, StateValue=state, StateReason="so it is")
+    tags = [{"Key": "Project", "Value": "django"}, {"Key": "Environment", "Value": "lab"}, {"Key": "Role", "Value": "app"}]
+    client("ec2").run_instances(
+        ImageId="ami-12c6146b", MinCount=1, MaxCount=1, TagSpecifications=[{"ResourceType": "instance", "Tags": tags}]
+    )
+    client("rds").create_db_instance(
+        DBInstanceIdentifier="lab-django-postgres", Engine="postgres", DBInstanceClass="db.t3.micro", AllocatedStorage=20,
+        MasterUsername="postgres", MasterUserPassword="correct-horse-7", BackupRetentionPeriod=7,
+    )  # fmt: skip
+    client("rds").create_db_snapshot(DBInstanceIdentifier="lab-django-postgres", DBSnapshotIdentifier="by-hand")
+    answer = today()
+    assert [(one["name"], one["state"], one["actions"]) for one in answer["alarms"]] == [
+        ("lab-django-b", "ALARM", True),
+        ("lab-django-a", "OK", True),
+    ]
+    assert [(one["endpoint"], one["pending"]) for one in answer["subscriptions"]] == [("ops@example.com", False)]
+    assert [(one["role"], one["state"]) for one in answer["machines"]] == [("app", "running")]
+    assert "by-hand" in [one["name"] for one in answer["backups"]["snapshots"]] and answer["backups"]["retention_days"] == 7
+
+
+def test_a_subscription_that_nobody_confirmed_is_pending():
+    found = [{"Protocol": "email", "Endpoint": "a@b", "SubscriptionArn": "PendingConfirmation"}]
+    assert stack_status.subscriptions(found) == [{"protocol": "email", "endpoint": "a@b", "pending": True}]
+
+
+@pytest.fixture
+def found() -> dict:
+    stack = {
+        "account_id": "123456789012",
+        "region": "us-east-1",
+        "load_balancer": {"dns_name": "lab-alb.example.com"},
+        "listeners": [{"protocol": "HTTP", "port": 80}],
+        "autoscaling_group": {
+            "name": "lab-django-asg", "min_size": 1, "max_size": 3, "desired_capacity": 2, "suspended_processes": [],
+            "instances": [{"id": name, "lifecycle_state": "InService", "availability_zone": "us-east-1a"} for name in ("i-a", "i-b")],
+        },
+        "target_group": {"targets": [{"id": name, "state": "healthy", "reason": None, "description": None} for name in ("i-a", "i-b")]},
+        "database": {
+            "identifier": "lab-django-postgres", "status": "available", "engine_version": "16.4", "address": "db",
+            "multi_az": True, "encrypted": False,
+        },
+    }  # fmt: skip
+    machine = {
+        "role": "app",
+        "state": "running",
+        "zone": "us-east-1a",
+        "type": "t2.micro",
+        "address": "10.0.10.4",
+        "launched": "2026-03-01T10:00:00+00:00",
+    }
+    status = {
+        "machines": [{"id": "i-a", **machine}, {"id": "i-b", **machine}],
+        "agents": {"i-a": "Online", "i-b": "Online"},
+        "backups": {
+            "retention_days": 7,
+            "restorable_to": "2026-03-01T11:56:00+00:00",
+            "snapshots": [
+                {"name": "half", "status": "creating", "at": None},
+                {"name": "nightly", "status": "available", "at": "2026-03-01T03:00:00+00:00"},
+            ],
+        },
+        "alarms": [{"name": "lab-django-cpu-high", "state": "OK", "reason": "", "actions": True}],
+        "subscriptions": [{"protocol": "email", "endpoint": "ops@example.com", "pending": False}],
+        "certificates": [],
+        "activities": [],
+    }
+    entry = {
+        "at": "2026-03-01T11:00:00Z",
+        "what": "deploy",
+        "from": "",
+        "to": "v2",
+        "result": "succeeded",
+        "who": "arn:aws:iam::1:user/ada",
+    }
+    return {"stack": stack, "status": status, "releases": {"current": "v2", "last_good": "v1", "log": [entry], "lock": {}}}
+
+
+def report(found: dict) -> dict:
+    return status_report(found["stack"], found["status"], found["releases"], environment="lab", now=NOW)
+
+
+def test_a_sound_system_has_no_troubles_and_fits_on_a_screen(found):
+    told = report(found)
+    assert told["troubles"] == [] and told["url"] == "http://lab-alb.example.com"
+    assert told["last_backup"] == {
+        "name": "nightly", "at": "2026-03-01T03:00:00+00:00", "age_seconds": 9 * 3600,
+        "restorable_to": "2026-03-01T11:56:00+00:00", "restorable_age_seconds": 240, "retention_days": 7,
+    }  # fmt: skip
+    lines = status_screen(told)
+    assert lines[-1] == "All is well." and len(lines) < 24 and max(map(len, lines)) < 120
+    screen = "\n".join(lines)
+    for words in (
+        "v2; last deploy of v2 succeeded 1 h ago, by user/ada",
+        "nightly, 9 h ago",
+        "up to 4 min ago",
+        "2 wanted (1 to 3)",
+        "ops@example.com",
+    ):
+        assert words in screen, screen
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda f: f["stack"]["target_group"]["targets"][0].update(state="unhealthy", reason="Target.Timeout"),
+            "i-a is unhealthy: Target.Timeout",
+        ),
+        (lambda f: f["stack"]["target_group"]["targets"].clear(), "No instance is healthy"),
+        (lambda f: f["stack"]["database"].update(status="stopped"), "The database is stopped"),
+        (lambda f: f["stack"].update(database=None), "There is no database"),
+        (lambda f: f["stack"].update(load_balancer=None), "There is no load balancer"),
+        (lambda f: f["status"]["alarms"][0].update(state="ALARM", reason="too hot"), "cpu-high rings: too hot"),
+        (lambda f: f["status"]["subscriptions"][0].update(pending=True), "has not confirmed"),
+        (lambda f: f["stack"]["autoscaling_group"].update(suspended_processes=["Launch"]), "Launch are suspended"),
+        (lambda f: f["releases"].update(lock={"what": "deploy", "owner": "ada", "since": "then"}), "A deploy of ada"),
+        (lambda f: f["releases"]["log"][0].update(result="failed"), "The last deploy failed"),
+    ],
+)
+def test_each_trouble_is_told(found, change, words):
+    change(found)
+    told = report(found)
+    assert [trouble for trouble in told["troubles"] if words in trouble], told["troubles"]
+    assert any(words in line for line in status_screen(told))
+
+
+def test_a_machine_that_only_the_load_balancer_knows_is_told_as_gone(found):
+    lost = copy.deepcopy(found)
+    lost["status"]["machines"].pop()
+    lost["stack"]["autoscaling_group"]["instances"].pop()
+    row = report(lost)["instances"][1]
+    assert (row["id"], row["state"], row["lifecycle"], row["target"]) == ("i-b", "gone", "not in the group", "healthy")
+
+
+def test_before_the_first_deploy_and_on_an_empty_account(found):
+    found["releases"] = {}
+    assert "never deployed" in "\n".join(status_screen(report(found)))
+    nothing = {
+        "stack": {
+            **found["stack"],
+            "load_balancer": None,
+            "listeners": [],
+            "autoscaling_group": None,
+            "target_group": None,
+            "database": None,
+        },
+        "status": {key: type(value)() for key, value in found["status"].items()} | {"backups": None},
+        "releases": {},
+    }
+    assert "There is no load balancer." in report(nothing)["troubles"] and status_screen(report(nothing))
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(None, "-"), (-3, "0 s"), (59, "59 s"), (90, "1 min"), (7200, "2 h"), (200000, "2 d")])
+def test_ages_are_short(seconds, words):
+    assert ago(seconds) == words

@@ -172,7 +172,13 @@ def has_lifecycle(system: System, name: str) -> bool:
 def log_groups(system: System) -> list[dict]:
     """Of this environment: the application's, the VPC's, WAF's and the database's."""
     logs = system.client("logs")
-    prefixes = (f"/aws/rds/instance/{system.prefix}-postgres/", f"aws-waf-logs-{system.prefix}", "/aws/ec2/", "/aws/vpc/")
+    prefixes = (
+        f"/aws/rds/instance/{system.prefix}-postgres/",
+        f"aws-waf-logs-{system.prefix}",
+        "/aws/ec2/",
+        "/aws/vpc/",
+        f"/aws/ssm/{system.prefix}-",
+    )
     return [group for prefix in prefixes for group in logs.describe_log_groups(logGroupNamePrefix=prefix)["logGroups"]]
 
 

@@ -230,7 +230,11 @@ def change_of(module: str, options: dict, result: dict, stack: dict, role: str, 
     if module == "debug":
         return said_by_a_task(str(result.get("msg") or task), role, task)
     kind = KINDS.get(module)
-    name = next(filter(None, (pick(options, path) for path in (kind.name if kind else ("name", "bucket", "path")))), "") or label or task
+    name = (
+        next(filter(None, (pick(options, path) for path in (kind.name if kind else ("name", "bucket", "path", "dest")))), "")
+        or label
+        or task
+    )
     word = kind.word if kind else module.replace("_", " ")
     action = action_of(kind, name, options, result, stack)
     details = differences(result) or (against_stack(word, options, stack) if action == "change" else [])

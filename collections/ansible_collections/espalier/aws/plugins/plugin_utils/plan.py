@@ -179,7 +179,9 @@ def differences(result: dict) -> list[str]:
     for entry in diffs_of(result):
         before, after = entry.get("before"), entry.get("after")
         if isinstance(before, dict) and isinstance(after, dict):
-            changed = [key for key in sorted({*before, *after}, key=str) if before.get(key) != after.get(key)]
+            # A plan has no ARN of what it would change.
+            keys = [key for key in sorted({*before, *after}, key=str) if not str(key).endswith("_arn")]
+            changed = [key for key in keys if before.get(key) != after.get(key)]
             lines += [f"{key}: {short(before.get(key))} -> {short(after.get(key))}" for key in changed]
     return lines
 

@@ -117,6 +117,7 @@ KINDS = {
     "db_backup_replication": Kind("copies of backups of", ("identifier",)),
     "kms_key": Kind("key", ("alias",)),
     "cloudwatchlogs_log_group": Kind("log group", ("log_group_name",)),
+    "log_group": Kind("log group", ("log_group_name",)),
 }
 
 DATABASE_RESTART = "perhaps a minute or two without the database, in its maintenance window or at once (database_apply_immediately)"

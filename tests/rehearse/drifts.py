@@ -182,5 +182,5 @@ DRIFTS = [
     Drift("instances may do anything", "policy of IAM role", f"{OWN}-instance-role", give_more_rights),
     Drift("address of another database", "SSM parameter", "/DjangoApp/rds_endpoint", change_the_address),
     Drift("launch hook deleted", "lifecycle hook", f"{OWN}-birth", forget_to_launch_well, action="create"),
-    Drift("scaling told to nobody", "scaling events of group", f"{OWN}-asg", tell_nobody, action="create"),
+    Drift("scaling told to nobody", "scaling events of group", f"{OWN}-asg", tell_nobody),
 ]

@@ -117,6 +117,7 @@ KINDS = {
     "db_backup_replication": Kind("copies of backups of", ("identifier",)),
     "kms_key": Kind("key", ("alias",)),
     "cloudwatchlogs_log_group": Kind("log group", ("log_group_name",)),
+    "log_group": Kind("log group", ("log_group_name",)),
 }
 
 DATABASE_RESTART = "perhaps a minute or two without the database, in its maintenance window or at once (database_apply_immediately)"
@@ -179,7 +180,9 @@ def differences(result: dict) -> list[str]:
     for entry in diffs_of(result):
         before, after = entry.get("before"), entry.get("after")
         if isinstance(before, dict) and isinstance(after, dict):
-            changed = [key for key in sorted({*before, *after}, key=str) if before.get(key) != after.get(key)]
+            # A plan has no ARN of what it would change.
+            keys = [key for key in sorted({*before, *after}, key=str) if not str(key).endswith("_arn")]
+            changed = [key for key in keys if before.get(key) != after.get(key)]
             lines += [f"{key}: {short(before.get(key))} -> {short(after.get(key))}" for key in changed]
     return lines
 
@@ -230,7 +233,11 @@ def change_of(module: str, options: dict, result: dict, stack: dict, role: str, 
     if module == "debug":
         return said_by_a_task(str(result.get("msg") or task), role, task)
     kind = KINDS.get(module)
-    name = next(filter(None, (pick(options, path) for path in (kind.name if kind else ("name", "bucket", "path")))), "") or label or task
+    name = (
+        next(filter(None, (pick(options, path) for path in (kind.name if kind else ("name", "bucket", "path", "dest")))), "")
+        or label
+        or task
+    )
     word = kind.word if kind else module.replace("_", " ")
     action = action_of(kind, name, options, result, stack)
     details = differences(result) or (against_stack(word, options, stack) if action == "change" else [])

@@ -43,4 +43,6 @@ def ask(route: str, **body) -> dict:
         return control.call(route, **body)
     except URLError:
         print("lab: it is not up")
-        return {}
+    except control.ControlError as error:
+        print(f"lab: {error}")
+    return {}

@@ -8,8 +8,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.acceptance.data import check_bucket_is_private, check_static_bucket
+from tests.molecule.fixtures import account_of
 
-NAME = {"defaults": "defaults-django-static-123456789012", "altered": "shop-static"}
+NAME = {
+    "defaults": "defaults-django-static-123456789012",
+    "altered": "shop-static",
+    "served": "served-django-static-123456789012",
+}
 
 
 def test_private_and_encrypted(account):
@@ -58,6 +63,16 @@ def test_load_balancers_of_this_account_may_write_logs(defaults):
 def test_nobody_else_may_do_anything(altered):
     statements = json.loads(altered.client("s3").get_bucket_policy(Bucket=NAME["altered"])["Policy"])["Statement"]
     assert not [statement for statement in statements if statement["Effect"] == "Allow"]
+
+
+def test_one_distribution_may_read_some_folders():
+    policy = account_of("served").client("s3").get_bucket_policy(Bucket=NAME["served"])["Policy"]
+    (statement,) = (found for found in json.loads(policy)["Statement"] if found["Sid"] == "ServeThroughCloudFront")
+    assert (statement["Effect"], statement["Principal"]) == ("Allow", {"Service": "cloudfront.amazonaws.com"})
+    assert statement["Action"] == "s3:GetObject"
+    arn = f"arn:aws:s3:::{NAME['served']}"
+    assert statement["Resource"] == [f"{arn}/static/*", f"{arn}/media/*"]
+    assert statement["Condition"] == {"StringEquals": {"AWS:SourceArn": "arn:aws:cloudfront::123456789012:distribution/E0"}}
 
 
 def test_gone(account):

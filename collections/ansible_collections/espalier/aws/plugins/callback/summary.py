@@ -11,6 +11,7 @@ short_description: End a run with its phases, changes and outputs
 description:
   - Prints, after the recap, one line for each play with its seconds and its number of changed and failed tasks.
   - Prints the values that a play handed over with M(ansible.builtin.set_stats) under the key C(summary).
+  - Adds the phases to a report that a play has written, and whose path it handed over under the key C(report).
   - Shows results only by number, so nothing that a task hides with C(no_log) can appear.
   - Is silent after plays with the variable C(screen_only), which only tell something.
 author:
@@ -19,8 +20,10 @@ author:
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from ansible.plugins.callback import CallbackBase
+from ansible_collections.espalier.aws.plugins.module_utils import report_phases
 
 
 @dataclass
@@ -77,8 +80,21 @@ class CallbackModule(CallbackBase):
         total = self._phases[-1].ended - self._phases[0].started
         changed = sum(phase.changed for phase in self._phases)
         self._display.display(f"{total:7.1f} s  in all: {changed} {verb}")
-        for key, value in stats.custom.get("_run", {}).get("summary", {}).items():
+        handed_over = stats.custom.get("_run", {})
+        self._complete_report(handed_over.get("report", ""))
+        for key, value in handed_over.get("summary", {}).items():
             text = ", ".join(value) if isinstance(value, list) else value
             self._display.display(f"{key.replace('_', ' '):>18}: {text}")
         if any(phase.failed for phase in self._phases):
             self._display.display("The run stopped at the error above. Mend what it names and run the same command again: it continues.")
+
+    def _complete_report(self, path):
+        phases = [
+            {"name": phase.name, "seconds": round(phase.ended - phase.started, 1), "changed": phase.changed, "failed": phase.failed}
+            for phase in self._phases
+        ]
+        if path and not self._check_mode:
+            try:
+                report_phases.write(Path(path), phases)
+            except OSError as error:
+                self._display.warning(f"the report {path} lacks the phases of this run: {error}")

@@ -87,7 +87,9 @@ def rendered(tmp_path_factory):
     play = {"hosts": "localhost", "gather_facts": False, "vars_files": files, "vars": {"stack": STACK}, "tasks": tasks}
     (folder / "play.yml").write_text(yaml.safe_dump([play]))
     command = [str(VENV_BIN / "ansible-playbook"), "-i", "inventories/lab/hosts.yml", str(folder / "play.yml")]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "NO_COLOR": "1"}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "NO_COLOR": "1"}, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout[-3000:]
     return {name: json.loads((folder / f"{name}.json").read_text()) for name in wishes}
 

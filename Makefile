@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Tags that `make lab` leaves out, for example SKIP=app.
 export SKIP ?=
 
-.PHONY: help setup lab lab-down lab-status lab-logs plan cost test lint unit molecule mutations e2e rehearse bench docs ee lock
+.PHONY: help setup lab lab-down lab-status lab-logs plan cost test lint unit molecule mutations e2e rehearse bench docs ee lock logs shell dbshell tunnel
 
 help:  ## List the commands
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -72,6 +72,23 @@ TAG ?=
 
 ee:  ## Execution environment: the container image for AWX and CI jobs (BASE=docker.io/library/debian:trixie-slim TAG=you/espalier-ee:1)
 	@bin/setup ee && python -m lab.execution_environment $(if $(BASE),--base $(BASE)) $(if $(TAG),--tag $(TAG))
+
+# Of `logs`, `shell`, `dbshell` and `tunnel`. ENV: folder of inventories/. INSTANCE: an instance's id, or bastion. TO: database or app.
+ENV ?= lab
+CONNECT = @bin/setup && python bin/connect.py
+WHERE = --inventory inventories/$(ENV) instance=$(INSTANCE)
+
+logs:  ## Follow the logs of the application's instances (ENV=production INSTANCE=i-... LINES=200 FOLLOW=no)
+	$(CONNECT) logs $(WHERE) lines=$(LINES) follow=$(FOLLOW)
+
+shell:  ## A shell on an instance that serves (INSTANCE=i-... or bastion)
+	$(CONNECT) shell $(WHERE)
+
+dbshell:  ## psql as the application's user, read-only (WRITE=yes)
+	$(CONNECT) dbshell $(WHERE) write=$(WRITE)
+
+tunnel:  ## A port of this machine that leads to the database, or to an instance (TO=app PORT=15432)
+	$(CONNECT) tunnel $(WHERE) to=$(TO) port=$(PORT)
 
 COMPILE = --universal --generate-hashes --no-emit-index-url --no-header --quiet
 

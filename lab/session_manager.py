@@ -21,6 +21,7 @@ from lab.podman import PodmanError
 from lab.session_messages import (
     DATA,
     FLAG,
+    FLAG_CONNECT_ERROR,
     FLAG_TERMINATE,
     HANDSHAKE_COMPLETE,
     HANDSHAKE_REQUEST,
@@ -29,6 +30,7 @@ from lab.session_messages import (
     MessageError,
     channel_closed,
 )
+from lab.session_ports import Multiplexer, connect_from
 from lab.session_shell import Machine, NotReady, Shell
 from lab.session_stream import Stream
 
@@ -50,6 +52,8 @@ class Session:
     target: str
     command: str
     stream: Stream
+    # Of a port session: portNumber, localPortNumber, host.
+    properties: dict[str, str] = field(default_factory=dict)
     shell: Shell | None = None
     typed: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
     shaken: asyncio.Event = field(default_factory=asyncio.Event)
@@ -156,7 +160,7 @@ class SessionManager(Controller):
             self.log.warning("%s: refused: %s", session_id, grant["refused"])
             await websocket.close(1008, grant["refused"])
             return
-        session = Session(session_id, grant["target"], grant["command"], Stream(websocket))
+        session = Session(session_id, grant["target"], grant["command"], Stream(websocket), grant["properties"])
         self.sessions[session_id] = session
         try:
             await self.serve_session(session, grant["type"])
@@ -168,10 +172,8 @@ class SessionManager(Controller):
     async def serve_session(self, session: Session, session_type: str) -> None:
         """Run the session's parts until one ends, then end all and tell both sides."""
         self.log.info("%s: opened to %s", session.id, session.target)
-        parts = [
-            asyncio.create_task(part)
-            for part in (self.listen(session), self.type(session), self.show(session, session_type), session.stream.resend())
-        ]
+        work = (self.forward(session),) if session_type == "Port" else (self.type(session), self.show(session, session_type))
+        parts = [asyncio.create_task(part) for part in (self.listen(session), *work, session.stream.resend())]
         connected = True
         try:
             await asyncio.wait([*parts, session.verdict], return_when=asyncio.FIRST_COMPLETED)
@@ -224,23 +226,57 @@ class SessionManager(Controller):
             data = await session.typed.get()
             await session.shell.write(data)
 
-    async def show(self, session: Session, session_type: str) -> None:
-        """Shake hands, start the shell and send its output until it ends."""
+    async def ready_machine(self, session: Session) -> Machine | None:
+        """The session's machine; None, and the end of the session, where it cannot take one."""
         machine = await asyncio.to_thread(self.machine, session.target)
         reason = machine.not_ready_because() if machine else "its machine does not run"
         if reason:
             session.end(f"{session.target} is not connected: {reason}")
-            return
-        action = {"ActionType": "SessionType", "ActionParameters": {"SessionType": session_type, "Properties": {}}}
+            return None
+        return machine
+
+    async def shake_hands(self, session: Session, session_type: str, prepare) -> None:
+        """Tell the client what kind of session it is, `prepare` meanwhile, and wait for its answer. Raises TimeoutError."""
+        action = {"ActionType": "SessionType", "ActionParameters": {"SessionType": session_type, "Properties": session.properties}}
+        request = {"AgentVersion": AGENT_VERSION, "RequestedClientActions": [action]}
         started = time.monotonic_ns()
+        await session.stream.send(json.dumps(request).encode(), HANDSHAKE_REQUEST)
+        await prepare()
+        await asyncio.wait_for(session.shaken.wait(), HANDSHAKE_SECONDS)
+        complete = {"HandshakeTimeToComplete": time.monotonic_ns() - started, "CustomerMessage": ""}
+        await session.stream.send(json.dumps(complete).encode(), HANDSHAKE_COMPLETE)
+
+    async def forward(self, session: Session) -> None:
+        """Carry connections to a port of the machine, or of a host that it reaches, until the client ends."""
+        machine = await self.ready_machine(session)
+        if machine is None:
+            return
+        host, port = session.properties.get("host", ""), int(session.properties["portNumber"])
+        ports = Multiplexer(
+            connect=lambda: connect_from(machine, host, port),
+            send=session.stream.send,
+            refuse=lambda: session.stream.send(FLAG_CONNECT_ERROR.to_bytes(4, "big"), FLAG),
+        )
         try:
-            await session.stream.send(
-                json.dumps({"AgentVersion": AGENT_VERSION, "RequestedClientActions": [action]}).encode(), HANDSHAKE_REQUEST
-            )
+            await self.shake_hands(session, "Port", _nothing)
+            while True:
+                ports.feed(await session.typed.get())
+        except TimeoutError:
+            session.end("The client did not finish the handshake.")
+        finally:
+            await ports.close()
+
+    async def show(self, session: Session, session_type: str) -> None:
+        """Shake hands, start the shell and send its output until it ends."""
+        machine = await self.ready_machine(session)
+        if machine is None:
+            return
+
+        async def start() -> None:
             session.shell = await Shell.start(machine, session.command)
-            await asyncio.wait_for(session.shaken.wait(), HANDSHAKE_SECONDS)
-            complete = {"HandshakeTimeToComplete": time.monotonic_ns() - started, "CustomerMessage": ""}
-            await session.stream.send(json.dumps(complete).encode(), HANDSHAKE_COMPLETE)
+
+        try:
+            await self.shake_hands(session, session_type, start)
             # A client that sends its terminal's size, or types, is ready for output; one without a size may just look on.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(session.ready.wait(), READY_SECONDS)
@@ -253,3 +289,7 @@ class SessionManager(Controller):
         while data := await session.shell.read():
             await session.stream.send(data)
         await session.stream.drain(timeout_seconds=5)
+
+
+async def _nothing() -> None:
+    """A port session has nothing to prepare."""

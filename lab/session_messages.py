@@ -25,6 +25,8 @@ FLAG = 10
 
 # The client's flag that asks to end the session, big-endian in a FLAG message.
 FLAG_TERMINATE = 2
+# The agent's: it could not connect to the port.
+FLAG_CONNECT_ERROR = 3
 
 # Big-endian: header length, type, schema version, created (ms), sequence, flags, id, SHA-256, payload type | payload length
 _HEADER = struct.Struct(">I32sIQqQ16s32sII")

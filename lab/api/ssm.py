@@ -25,6 +25,8 @@ SESSION_TYPES = {
     "SSM-SessionManagerRunShell": "Standard_Stream",
     "AWS-StartInteractiveCommand": "InteractiveCommands",
     "AWS-StartNonInteractiveCommand": "NonInteractiveCommands",
+    "AWS-StartPortForwardingSession": "Port",
+    "AWS-StartPortForwardingSessionToRemoteHost": "Port",
 }
 DEFAULT_DOCUMENT = "SSM-SessionManagerRunShell"
 AGENT_VERSION = "3.3.2299.0"
@@ -46,6 +48,7 @@ class Session:
     type: str
     command: str
     token: str | None
+    properties: dict[str, str] = field(default_factory=dict)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     ended: datetime | None = None
     status: str = "Connecting"
@@ -112,7 +115,8 @@ def start_session(self: SimpleSystemManagerResponse) -> ActionResult:
     if agent is None or not agent.online:
         raise SSMException("TargetNotConnected", f"{target} is not connected.")
     command = " ".join(parameters.get("command", []))
-    if session_type != "Standard_Stream" and not command:
+    properties = _port_properties(document, parameters) if session_type == "Port" else {}
+    if session_type not in ("Standard_Stream", "Port") and not command:
         raise SSMException("InvalidParameters", f"Parameter command of document {document} must have a value.")
     owner = sts_backends[self.current_account]["aws"].get_caller_identity(self.get_access_key(), self.region)[1]
     suffix = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(24))
@@ -125,6 +129,7 @@ def start_session(self: SimpleSystemManagerResponse) -> ActionResult:
         type=session_type,
         command=command,
         token=base64.b64encode(secrets.token_bytes(96)).decode(),
+        properties=properties,
     )
     _sessions[session.id] = session
     return ActionResult({"SessionId": session.id, "TokenValue": session.token, "StreamUrl": _stream_url(session)})
@@ -189,6 +194,18 @@ def _session_type(response: SimpleSystemManagerResponse, document: str) -> str:
         if version.document_type == "Session" and version.content_json.get("sessionType") == "Standard_Stream":
             return "Standard_Stream"
     raise SSMException("InvalidDocument", f"Document with name {document} does not exist.")
+
+
+def _port_properties(document: str, parameters: dict[str, list[str]]) -> dict[str, str]:
+    """What the agent is told of a port session; refused as AWS does where a port is none or a host is missing."""
+    given = {name: values[0] for name, values in parameters.items() if values}
+    given = {"portNumber": "80", "localPortNumber": "0", **given}
+    for name in ("portNumber", "localPortNumber"):
+        if not given[name].isdigit() or int(given[name]) > 65535:
+            raise SSMException("InvalidParameters", f"Parameter {name} of document {document} does not match its allowed pattern.")
+    if document.endswith("ToRemoteHost") and not given.get("host"):
+        raise SSMException("InvalidParameters", f"Parameter host of document {document} must have a value.")
+    return {**given, "type": "LocalPortForwarding"}
 
 
 def _stream_url(session: Session) -> str:
@@ -298,7 +315,7 @@ def _open(body: dict) -> dict:
     if session is None or session.token is None or not secrets.compare_digest(session.token, str(body["token"])):
         return {"refused": "no open session has this id and token"}
     session.token, session.status, session.last_seen = None, "Connected", time.monotonic()
-    return {"target": session.target, "type": session.type, "command": session.command}
+    return {"target": session.target, "type": session.type, "command": session.command, "properties": session.properties}
 
 
 def _closed(body: dict) -> dict:

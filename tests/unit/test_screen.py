@@ -36,7 +36,9 @@ def run(tmp_path):
         path = tmp_path / "play.yml"
         path.write_text(text)
         command = [str(VENV_BIN / "ansible-playbook"), "-i", "inventories/lab/hosts.yml", *options, str(path)]
-        return subprocess.run(command, cwd=ROOT, env={**os.environ, "NO_COLOR": "1"}, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, cwd=ROOT, env={**os.environ, "NO_COLOR": "1"}, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
 
     return play
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
+import shutil
+import signal
 import struct
 import uuid
 from types import SimpleNamespace
@@ -15,7 +18,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 from websockets.asyncio.client import connect
 
-from lab import session_manager
+from lab import session_client, session_manager, session_ports
 from lab.api import ssm
 from lab.session_messages import (
     ACKNOWLEDGE,
@@ -30,7 +33,7 @@ from lab.session_messages import (
     MessageError,
 )
 from lab.session_shell import Shell
-from lab.settings import Settings
+from lab.settings import SETTINGS, Settings
 
 PLATFORM = {"name": "Debian GNU/Linux", "version": "12", "hostname": "machine"}
 
@@ -99,7 +102,7 @@ def test_a_session_lives_from_start_to_terminate(account):
     session = answer["SessionId"]
     assert account.client.describe_sessions(State="Active")["Sessions"][0]["Status"] == "Connecting"
     granted = ssm.ROUTES["session_open"]({"session": session, "token": answer["TokenValue"]})
-    assert granted == {"target": account.instance, "type": "Standard_Stream", "command": ""}
+    assert granted == {"target": account.instance, "type": "Standard_Stream", "command": "", "properties": {}}
     assert report(account.instance, sessions=(session,)) == {"sessions": [session]}
     assert account.client.terminate_session(SessionId=session)["SessionId"] == session
     assert report(account.instance, sessions=(session,)) == {"sessions": []}
@@ -159,6 +162,13 @@ def test_errors_have_awss_codes(account):
     assert code_of(account.client.start_session, Target="i-00000000000000000") == "TargetNotConnected"
     assert code_of(account.client.start_session, Target=account.instance, DocumentName="none") == "InvalidDocument"
     assert code_of(account.client.start_session, Target=account.instance, DocumentName="AWS-StartInteractiveCommand") == "InvalidParameters"
+    for document, parameters in (
+        ("AWS-StartPortForwardingSession", {"portNumber": ["http"]}),
+        ("AWS-StartPortForwardingSession", {"portNumber": ["65536"]}),
+        ("AWS-StartPortForwardingSessionToRemoteHost", {"portNumber": ["5432"]}),
+    ):
+        started = {"Target": account.instance, "DocumentName": document, "Parameters": parameters}
+        assert code_of(account.client.start_session, **started) == "InvalidParameters"
     assert code_of(account.client.resume_session, SessionId="none") == "DoesNotExistException"
     assert code_of(account.client.describe_instance_information, Filters=[{"Key": "x", "Values": ["y"]}]) == "InvalidFilterKey"
 
@@ -276,3 +286,121 @@ def test_a_wrong_token_gets_no_shell(gateway):
         assert client.websocket.close_code == 1008
 
     assert gateway(knock, token="wrong").output == b""
+
+
+# Port sessions
+
+
+def frame(command: int, stream: int, data: bytes = b"") -> bytes:
+    return session_ports.HEADER.pack(1, command, len(data), stream) + data
+
+
+@pytest.fixture
+def tunnel(account, monkeypatch):
+    """Runs `conversation(client)` against a gateway that forwards to an echo server of this machine; returns what the client heard."""
+    monkeypatch.setattr(session_manager.control, "call", lambda name, settings=None, **body: ssm.ROUTES[name](body))
+
+    def converse(conversation, reachable: bool = True) -> bytes:
+        parameters = {"portNumber": ["7"], "localPortNumber": ["0"], "host": ["echo.example"]}
+        document = "AWS-StartPortForwardingSessionToRemoteHost"
+        answer = account.client.start_session(Target=account.instance, DocumentName=document, Parameters=parameters)
+
+        async def main() -> bytes:
+            async with await asyncio.start_server(shout, "127.0.0.1", 0) as target:
+
+                async def connect_from(machine, host, port):
+                    assert (host, port) == ("echo.example", 7)
+                    if not reachable:
+                        raise OSError("refused")
+                    return await asyncio.open_connection(*target.sockets[0].getsockname()[:2])
+
+                monkeypatch.setattr(session_manager, "connect_from", connect_from)
+                agent = Agent(Settings(session_port=0))
+                async with session_manager.serve(agent.handle, "127.0.0.1", 0) as server:
+                    port = server.sockets[0].getsockname()[1]
+                    async with connect(f"ws://127.0.0.1:{port}/v1/data-channel/{answer['SessionId']}") as websocket:
+                        await websocket.send(json.dumps({"TokenValue": answer["TokenValue"]}))
+                        client = Client(websocket)
+                        await client.hear(lambda: client.sequence == 2)
+                        await conversation(client)
+                return client.output
+
+        return asyncio.run(main())
+
+    return converse
+
+
+def test_a_port_session_carries_several_connections_at_once(tunnel):
+    async def talk(client):
+        first = frame(session_ports.SYN, 3) + frame(session_ports.SYN, 5) + frame(session_ports.PSH, 3, b"one")
+        # A frame may come in pieces.
+        await client.send(first[:10])
+        await client.send(first[10:] + frame(session_ports.NOP, 0) + frame(session_ports.PSH, 5, b"two"))
+        await client.hear(lambda: b"ONE" in client.output and b"TWO" in client.output)
+        await client.send(frame(session_ports.FIN, 3))
+        await client.hear(lambda: frame(session_ports.FIN, 3) in client.output)
+        await client.send(frame(session_ports.PSH, 5, b"more"))
+        await client.hear(lambda: b"MORE" in client.output)
+
+    heard = tunnel(talk)
+    assert frame(session_ports.PSH, 3, b"ONE") in heard and frame(session_ports.PSH, 5, b"TWO") in heard
+
+
+def test_a_port_that_refuses_ends_its_stream_and_is_told(tunnel):
+    async def knock(client):
+        await client.send(frame(session_ports.SYN, 3))
+        await client.hear(lambda: frame(session_ports.FIN, 3) in client.output)
+
+    assert tunnel(knock, reachable=False).startswith((3).to_bytes(4, "big"))
+
+
+def test_what_is_no_frame_ends_the_session(tunnel):
+    async def babble(client):
+        await client.send(b"GET / HTTP/1.1\r\n")
+        await client.hear(lambda: client.closed is not None)
+
+    tunnel(babble)
+
+
+def test_amazons_own_client_opens_a_tunnel(account, monkeypatch):
+    """Two connections at once through session-manager-plugin, and its end by Ctrl-C."""
+    built = sorted((SETTINGS.cache / session_client.NAME).glob(f"*/{session_client.NAME}"))
+    plugin = shutil.which(session_client.NAME) or (str(built[-1]) if built else "")
+    if not plugin:
+        pytest.skip("session-manager-plugin is neither installed nor built; `make lab` builds it")
+    monkeypatch.setattr(session_manager.control, "call", lambda name, settings=None, **body: ssm.ROUTES[name](body))
+    answer = account.client.start_session(Target=account.instance, DocumentName="AWS-StartPortForwardingSession", Parameters={})
+
+    async def main() -> tuple[bytes, str]:
+        async with await asyncio.start_server(shout, "127.0.0.1", 0) as target:
+            monkeypatch.setattr(session_manager, "connect_from", lambda *_: asyncio.open_connection(*target.sockets[0].getsockname()[:2]))
+            agent = Agent(Settings(session_port=0))
+            async with session_manager.serve(agent.handle, "127.0.0.1", 0) as server:
+                url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/data-channel/{answer['SessionId']}?X-Amz-Expires=60"
+                response = json.dumps({**{key: answer[key] for key in ("SessionId", "TokenValue")}, "StreamUrl": url})
+                request = json.dumps({"Target": account.instance})
+                process = await asyncio.create_subprocess_exec(
+                    plugin, response, "us-east-1", "StartSession", "", request, "http://127.0.0.1:1", stdout=asyncio.subprocess.PIPE
+                )
+                printed = b""
+                async with asyncio.timeout(30):
+                    while b"Waiting for connections" not in printed:
+                        printed += await process.stdout.readline()
+                    port = int(re.search(rb"Port (\d+) opened", printed)[1])
+                    ends = [await asyncio.open_connection("localhost", port) for _ in range(2)]
+                    for (_, writer), word in zip(ends, (b"one", b"two"), strict=True):
+                        writer.write(word)
+                    heard = [await reader.readexactly(3) for reader, _ in ends]
+                    process.send_signal(signal.SIGINT)
+                    printed += await process.stdout.read()
+                    await process.wait()
+                return heard, printed.decode()
+
+    heard, printed = asyncio.run(main())
+    assert heard == [b"ONE", b"TWO"] and "Exiting session" in printed
+
+
+async def shout(reader, writer):
+    while data := await reader.read(100):
+        writer.write(data.upper())
+    writer.close()

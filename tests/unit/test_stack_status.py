@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import json
+from html.parser import HTMLParser
 
 import pytest
+from ansible_collections.espalier.aws.plugins.filter.report_page import report_page
 from ansible_collections.espalier.aws.plugins.filter.status_report import status_report
 from ansible_collections.espalier.aws.plugins.filter.status_screen import ago, status_screen
-from ansible_collections.espalier.aws.plugins.module_utils import stack_status
+from ansible_collections.espalier.aws.plugins.module_utils import report_phases, stack_status
 from moto.backends import get_backend
 from moto.ssm.responses import SimpleSystemManagerResponse
 
@@ -109,7 +112,7 @@ def found() -> dict:
                 {"name": "nightly", "status": "available", "at": "2026-03-01T03:00:00+00:00"},
             ],
         },
-        "alarms": [{"name": "lab-django-cpu-high", "state": "OK", "reason": "", "actions": True}],
+        "alarms": [{"name": "lab-django-cpu-high", "state": "OK", "since": NOW, "reason": "", "actions": True}],
         "subscriptions": [{"protocol": "email", "endpoint": "ops@example.com", "pending": False}],
         "certificates": [],
         "activities": [],
@@ -203,3 +206,64 @@ def test_before_the_first_deploy_and_on_an_empty_account(found):
 @pytest.mark.parametrize(("seconds", "words"), [(None, "-"), (-3, "0 s"), (59, "59 s"), (90, "1 min"), (7200, "2 h"), (200000, "2 d")])
 def test_ages_are_short(seconds, words):
     assert ago(seconds) == words
+
+
+# The page
+
+
+def page_of(found: dict, **more) -> str:
+    releases = [{"version": "v2", "made_at": NOW, "made_by": "arn:aws:iam::1:user/ada"}]
+    return report_page(report(found), releases=releases, outputs={"app_url": "http://x", "instances": ["i-a", "i-b"]}, **more)
+
+
+class Page(HTMLParser):
+    """Every opened element, and what it would load from elsewhere."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[str] = []
+        self.loads: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append(tag)
+        self.loads += [value for name, value in attributes if name in ("src", "href", "srcset", "data")]
+
+
+def test_the_page_is_one_file_and_shows_each_machine_s_health(found):
+    found["stack"]["target_group"]["targets"][0].update(state="unhealthy", reason="Target.Timeout")
+    text = page_of(found, phases=[{"name": "Network", "seconds": 3.0, "changed": 2, "failed": 0}], costs={"all": 167})
+    page = Page(text)
+    assert "svg" in page.elements and not page.loads and not {"script", "link", "img", "iframe"} & set(page.elements)
+    assert "url(" not in text and "@import" not in text
+    picture = text[text.index("<svg") : text.index("</svg>")]
+    assert [part in picture for part in ("i-a", "i-b", "Load balancer", "PostgreSQL", 'class="bad"', "1 of 2 targets healthy")] == [
+        True
+    ] * 6
+    for words in ("i-a is unhealthy: Target.Timeout", "Network", "3.0 s", "167.00", "user/ada", "current", "http://x", "i-a, i-b"):
+        assert words in text, words
+
+
+def test_nothing_of_the_account_becomes_markup(found):
+    found["status"]["alarms"][0]["reason"] = "<script>alert(1)</script>"
+    assert "<script" not in page_of(found)
+
+
+def test_an_empty_account_has_a_page():
+    nothing = {
+        "stack": dict.fromkeys(("load_balancer", "autoscaling_group", "target_group", "database"))
+        | {"account_id": "1", "region": "r", "listeners": []},
+        "status": {"machines": [], "agents": {}, "backups": None, "alarms": [], "subscriptions": [], "certificates": [], "activities": []},
+        "releases": {},
+    }
+    assert "There is no load balancer." in report_page(report(nothing))
+
+
+def test_the_end_of_a_run_completes_the_page_and_keeps_its_phases(found, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(page_of(found, phases=[{"name": "of before", "seconds": 1.0, "changed": 0, "failed": 0}]))
+    phases = [{"name": "Django & co", "seconds": 12.5, "changed": 4, "failed": 1}]
+    report_phases.write(path, phases)
+    text = path.read_text()
+    assert "Django &amp; co" in text and "12.5 s" in text and "1 failed" in text and "of before" not in text
+    assert json.loads(report_phases.phases_path(path).read_text()) == phases

@@ -12,6 +12,7 @@ description:
   - Prints, after the recap, one line for each play with its seconds and its number of changed and failed tasks.
   - Prints the values that a play handed over with M(ansible.builtin.set_stats) under the key C(summary).
   - Names each right that AWS says was missing.
+  - Adds the phases to a report that a play has written, and whose path it handed over under the key C(report).
   - Shows other results only by number, so nothing that a task hides with C(no_log) can appear.
   - Is silent after plays with the variable C(screen_only), which only tell something.
 author:
@@ -21,8 +22,10 @@ author:
 import re
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from ansible.plugins.callback import CallbackBase
+from ansible_collections.espalier.aws.plugins.module_utils import report_phases
 
 # AWS's words where a policy does not allow something: the action and, mostly, the resource.
 REFUSED = re.compile(r"not authorized to perform: (?P<action>[\w-]+:\w+)(?: on resource: (?P<resource>\S+))?")
@@ -85,7 +88,9 @@ class CallbackModule(CallbackBase):
         total = self._phases[-1].ended - self._phases[0].started
         changed = sum(phase.changed for phase in self._phases)
         self._display.display(f"{total:7.1f} s  in all: {changed} {verb}")
-        for key, value in stats.custom.get("_run", {}).get("summary", {}).items():
+        handed_over = stats.custom.get("_run", {})
+        self._complete_report(handed_over.get("report", ""))
+        for key, value in handed_over.get("summary", {}).items():
             text = ", ".join(value) if isinstance(value, list) else value
             self._display.display(f"{key.replace('_', ' '):>18}: {text}")
         for action, resource in self._refused.items():
@@ -94,3 +99,14 @@ class CallbackModule(CallbackBase):
             )
         if any(phase.failed for phase in self._phases):
             self._display.display("The run stopped at the error above. Mend what it names and run the same command again: it continues.")
+
+    def _complete_report(self, path):
+        phases = [
+            {"name": phase.name, "seconds": round(phase.ended - phase.started, 1), "changed": phase.changed, "failed": phase.failed}
+            for phase in self._phases
+        ]
+        if path and not self._check_mode:
+            try:
+                report_phases.write(Path(path), phases)
+            except OSError as error:
+                self._display.warning(f"the report {path} lacks the phases of this run: {error}")

@@ -1,0 +1,208 @@
+# Copyright: the Espalier authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A report on an environment as one page of HTML."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: report_page
+short_description: A report as one page of HTML
+version_added: 0.3.0
+description:
+  - Makes a page out of what P(espalier.aws.status_report#filter) has put together. It is one file, which needs no network and no script.
+options:
+  _input:
+    description: The report.
+    type: dict
+    required: true
+  releases:
+    description: The newest releases, as M(espalier.aws.release_info) lists them.
+    type: list
+    elements: dict
+    default: []
+  outputs:
+    description: What the last run has written to its outputs.
+    type: dict
+    default: {}
+  phases:
+    description: Phases of the last run, with C(name), C(seconds), C(changed) and C(failed).
+    type: list
+    elements: dict
+    default: []
+  costs:
+    description: Dollars a month by what they are for; empty where nobody has estimated them.
+    type: dict
+    default: {}
+author:
+  - The Espalier authors
+"""
+
+EXAMPLES = r"""
+- ansible.builtin.copy:
+    content: "{{ report | espalier.aws.report_page(releases=released.releases) }}"
+    dest: report.html
+    mode: "0644"
+"""
+
+RETURN = r"""
+_value:
+  description: The page.
+  type: str
+"""
+
+from html import escape
+
+from ansible_collections.espalier.aws.plugins.filter.status_screen import ago, backup, database, release
+from ansible_collections.espalier.aws.plugins.module_utils.report_phases import BEGIN, END, rows
+
+STYLE = """
+:root { color-scheme: light dark; --page: #fbfaf6; --card: #fff; --ink: #1d2b26; --soft: #4d5c56; --line: #d9ded8;
+        --good: #2e7d4f; --bad: #b3261e; --wait: #a86400 }
+@media (prefers-color-scheme: dark) {
+  :root { --page: #14201b; --card: #1c2b25; --ink: #e8efe9; --soft: #a3b3ab; --line: #33453d;
+          --good: #6fc08f; --bad: #ff8a80; --wait: #f0b860 } }
+body { margin: 0 auto; max-width: 68rem; padding: 2rem 1.2rem 4rem; background: var(--page); color: var(--ink);
+       font: 16px/1.5 system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif }
+h1 { margin: 0; font-size: 1.7rem }
+h2 { margin: 2.2rem 0 .6rem; font-size: 1.1rem }
+p { margin: .3rem 0; color: var(--soft) }
+table { border-collapse: collapse; width: 100%; background: var(--card); border: 1px solid var(--line) }
+th, td { text-align: left; padding: .4rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere }
+th { font-weight: 600; color: var(--soft); font-size: .85rem }
+.n { text-align: right; white-space: nowrap }
+.bar { width: 30% }
+.bar i { display: block; height: .7rem; margin-top: .45rem; background: var(--good) }
+.verdict { margin: 1rem 0; padding: .7rem 1rem; border-left: 5px solid var(--good); background: var(--card) }
+.verdict.bad { border-color: var(--bad) }
+.verdict ul { margin: 0; padding-left: 1.2rem }
+svg { width: 100%; height: auto; background: var(--card); border: 1px solid var(--line) }
+svg text { fill: var(--ink); font-size: 13px }
+svg .s { fill: var(--soft); font-size: 11px }
+svg rect { fill: var(--page); stroke: var(--line) }
+svg .good { stroke: var(--good); stroke-width: 2.5 }
+svg .bad { stroke: var(--bad); stroke-width: 2.5 }
+svg .wait { stroke: var(--wait); stroke-width: 2.5 }
+svg path { stroke: var(--soft); fill: none; stroke-width: 1.5 }
+"""
+GOOD_DATABASE = ("available", "backing-up", "modifying", "storage-optimization")
+ROW, TOP = 70, 40
+
+
+def table(head: tuple[str, ...], lines: list[tuple]) -> str:
+    if not lines:
+        return "<p>None.</p>"
+    body = "".join("<tr>" + "".join(f"<td>{escape(str(word))}</td>" for word in line) + "</tr>\n" for line in lines)
+    return f"<table><thead><tr>{''.join(f'<th>{escape(word)}</th>' for word in head)}</tr></thead><tbody>\n{body}</tbody></table>"
+
+
+def box(x: int, y: int, state: str, name: str, note: str) -> str:
+    """240 by 54. `state` is good, bad or wait."""
+    return (
+        f'<g><title>{escape(f"{name}: {note}")}</title><rect class="{state}" x="{x}" y="{y}" width="240" height="54" rx="9"/>'
+        f'<text x="{x + 12}" y="{y + 23}">{escape(name)}</text><text class="s" x="{x + 12}" y="{y + 41}">{escape(note[:42])}</text></g>'
+    )
+
+
+def state_of(target: str) -> str:
+    return {"healthy": "good", "unhealthy": "bad"}.get(target, "wait")
+
+
+def picture(report: dict) -> str:
+    """From the visitor on the left to the data on the right, each with what it is like now."""
+    found, machines = report["database"], report["instances"]
+    height = TOP + ROW * max(len(machines), 2) + 30
+    middle = TOP + ROW * max(len(machines), 1) // 2 - 27
+    healthy = sum(row["target"] == "healthy" for row in machines)
+    parts = [
+        box(
+            20,
+            middle,
+            "good" if healthy else "bad",
+            "Load balancer",
+            f"{healthy} of {len(machines)} targets healthy" if report["url"] else "none",
+        )
+    ]
+    for number, row in enumerate(machines):
+        y = TOP + ROW * number
+        parts.append(f'<path d="M260 {middle + 27} C 305 {middle + 27}, 315 {y + 27}, 360 {y + 27}"/>')
+        parts.append(f'<path d="M600 {y + 27} C 645 {y + 27}, 655 {middle + 27}, 700 {middle + 27}"/>')
+        parts.append(
+            box(
+                360, y, state_of(row["target"]), row["id"], f"{row['target']}, {row['zone'] or 'no zone'}, {row['address'] or 'no address'}"
+            )
+        )
+    kind = "good" if found and found["status"] in GOOD_DATABASE else "bad"
+    parts.append(box(700, middle, kind, "PostgreSQL", f"{found['status']}, {found['engine_version']}" if found else "none"))
+    bastion = report["bastion"]
+    if bastion:
+        parts.append(
+            box(700, middle + ROW, "good" if bastion["agent"] == "Online" else "wait", "Bastion", f"{bastion['id']}, {bastion['agent']}")
+        )
+        height = max(height, middle + 2 * ROW + 20)
+    titles = "".join(f'<text class="s" x="{x}" y="24">{text}</text>' for x, text in ((20, "PUBLIC"), (360, "PRIVATE"), (700, "DATA")))
+    return f'<svg viewBox="0 0 960 {height}" role="img" aria-label="Topology with live health">{titles}{"".join(parts)}</svg>'
+
+
+def verdict(report: dict) -> str:
+    if not report["troubles"]:
+        return '<div class="verdict">All is well.</div>'
+    lines = "".join(f"<li>{escape(one)}</li>" for one in report["troubles"])
+    return f'<div class="verdict bad"><ul>{lines}</ul><p>Causes and fixes: ansible-playbook playbooks/doctor.yml</p></div>'
+
+
+def release_lines(report: dict, releases: list[dict]) -> list[tuple]:
+    places = {report["release"]: "current", report["last_good_release"]: "rollback"}
+    return [(one["version"], one["made_at"], one["made_by"].rpartition(":")[2], places.get(one["version"], "")) for one in releases[:10]]
+
+
+def report_page(
+    report: dict, releases: list | None = None, outputs: dict | None = None, phases: list | None = None, costs: dict | None = None
+) -> str:
+    group = report["group"]
+    facts = [
+        ("Address", report["url"] or "none"),
+        ("Release", release(report)),
+        ("Group", f"{group['desired_capacity']} wanted ({group['min_size']} to {group['max_size']})" if group else "none"),
+        ("Database", database(report)),
+        ("Backup", backup(report)),
+    ]
+    machines = [
+        (
+            row["id"],
+            row["zone"] or "-",
+            row["type"] or "-",
+            ago(row["age_seconds"]),
+            row["lifecycle"],
+            row["target"],
+            row["reason"] or "",
+            row["agent"],
+        )
+        for row in report["instances"]
+    ]
+    alarms = [(one["name"], one["state"], one["since"] or "-", one["reason"]) for one in report["alarms"]]
+    shown = [
+        (key.replace("_", " "), ", ".join(value) if isinstance(value, list) else value) for key, value in (outputs or {}).items() if value
+    ]
+    bill = [(name, f"{float(dollars):.2f} $") for name, dollars in (costs or {}).items()]
+    sections = [
+        ("Health", picture(report)),
+        ("Instances", table(("instance", "zone", "type", "age", "group", "load balancer", "reason", "session manager"), machines)),
+        ("Alarms", table(("alarm", "state", "since", "reason"), alarms)),
+        ("Releases", table(("version", "made", "by", "place"), release_lines(report, releases or []))),
+        ("Phases of the last run", f"<table><tbody>{BEGIN}{rows(phases or [])}{END}</tbody></table>"),
+        ("Costs a month", table(("what", "dollars"), bill) if bill else "<p>ansible-playbook playbooks/cost.yml estimates them.</p>"),
+        ("Outputs", table(("what", "value"), shown)),
+    ]
+    body = "\n".join(f"<h2>{escape(title)}</h2>\n{content}" for title, content in sections)
+    title = f"{report['environment']} · Espalier"
+    return (
+        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n<h1>{escape(report['environment'])}</h1>\n"
+        f"<p>Account {escape(report['account_id'])}, {escape(report['region'])}, as of {escape(report['at'])}</p>\n"
+        f"{verdict(report)}\n{table(('', ''), facts).replace('<thead><tr><th></th><th></th></tr></thead>', '')}\n{body}\n</html>\n"
+    )
+
+
+class FilterModule:
+    def filters(self):
+        return {"report_page": report_page}

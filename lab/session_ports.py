@@ -1,8 +1,8 @@
 """Port sessions: what Session Manager's agent does behind AWS-StartPortForwardingSession and ...ToRemoteHost.
 
 The client opens one stream for each connection that it accepts, all in one channel. The protocol is that of github.com/xtaci/smux,
-version 1: frames of version, command, length and stream, little-endian, then data. Connections begin in the instance's own network, so what its
-security groups forbid is forbidden here.
+version 1: frames of version, command, length and stream, little-endian, then data. Connections begin in the instance's own network, so what
+its security groups forbid is forbidden here.
 """
 
 from __future__ import annotations

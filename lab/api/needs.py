@@ -146,7 +146,9 @@ def ec2_needs(call: Call) -> list[Need]:
         context = resource_tags(given, "aws:RequestTag") | {"ec2:CreateAction": call.operation}
         needs.append(Need("ec2:CreateTags", ec2_arn(kind, "*"), context))
     requested = resource_tags(call.tags(), "aws:RequestTag") if call.operation in ("CreateTags", "DeleteTags") else {}
-    names = {value for name, value in call.parameters.items() if not name.startswith("TagSpecification") and ID.fullmatch(str(value))}
+    # What a template will launch with is asked for when it launches.
+    given = {name: str(value) for name, value in call.parameters.items() if not name.startswith(("TagSpecification", "LaunchTemplateData"))}
+    names = {value for value in given.values() if ID.fullmatch(value)}
     named = call.get("LaunchTemplateName", "LaunchTemplate.LaunchTemplateName")
     names |= {name for name in (id_of_template(named),) if name}
     for name in sorted(names):

@@ -143,6 +143,12 @@ def test_ec2_makes_and_uses(account):
     assert needed(ec2, "describe_vpcs") == {"ec2:DescribeVpcs": [("*", {})]}
 
 
+def test_a_template_s_content_is_no_resource_of_it(account):
+    data = {"ImageId": "ami-12c6146b", "SecurityGroupIds": ["sg-0123456789abcdef0"]}
+    found = needed(account.client("ec2"), "create_launch_template", LaunchTemplateName="t", LaunchTemplateData=data)
+    assert found == {"ec2:CreateLaunchTemplate": [(f"arn:aws:ec2:{HERE}:launch-template/*", {})]}
+
+
 def test_roles_are_passed(account):
     iam, ec2 = account.client("iam"), account.client("ec2")
     found = needed(iam, "add_role_to_instance_profile", InstanceProfileName="p", RoleName="r")

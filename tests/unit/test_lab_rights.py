@@ -255,3 +255,55 @@ def test_recording_refuses_nothing(session):
 def test_an_unknown_mode_is_refused():
     with pytest.raises(ValueError, match="sometimes"):
         rights.control({"mode": "sometimes"})
+
+
+REST = [
+    ("eks", "list_clusters", {}, "eks:ListClusters", "*"),
+    ("eks", "describe_cluster", {"name": "c"}, "eks:DescribeCluster", f"arn:aws:eks:{HERE}:cluster/c"),
+    (
+        "eks",
+        "create_cluster",
+        {"name": "c", "roleArn": "r", "resourcesVpcConfig": {}},
+        "eks:CreateCluster",
+        f"arn:aws:eks:{HERE}:cluster/c",
+    ),
+    (
+        "eks",
+        "describe_nodegroup",
+        {"clusterName": "c", "nodegroupName": "n"},
+        "eks:DescribeNodegroup",
+        f"arn:aws:eks:{HERE}:nodegroup/c/*",
+    ),
+    (
+        "route53",
+        "change_resource_record_sets",
+        {
+            "HostedZoneId": "Z1",
+            "ChangeBatch": {"Changes": [{"Action": "DELETE", "ResourceRecordSet": {"Name": "a.example.com", "Type": "A"}}]},
+        },
+        "route53:ChangeResourceRecordSets",
+        "arn:aws:route53:::hostedzone/Z1",
+    ),
+    ("route53", "list_hosted_zones", {}, "route53:ListHostedZones", "*"),
+    ("wafv2", "list_web_acls", {"Scope": "REGIONAL"}, "wafv2:ListWebACLs", "*"),
+    (
+        "wafv2",
+        "get_web_acl",
+        {"Scope": "REGIONAL", "Name": "w", "Id": "1"},
+        "wafv2:GetWebACL",
+        f"arn:aws:wafv2:{HERE}:regional/webacl/w/1",
+    ),
+    (
+        "budgets",
+        "describe_budget",
+        {"AccountId": SETTINGS.account_id, "BudgetName": "b"},
+        "budgets:ViewBudget",
+        f"arn:aws:budgets::{SETTINGS.account_id}:budget/b",
+    ),
+    ("acm", "list_certificates", {}, "acm:ListCertificates", "*"),
+]
+
+
+@pytest.mark.parametrize(("service", "operation", "parameters", "action", "resource"), REST, ids=[row[3] for row in REST])
+def test_services_that_name_nothing_in_their_requests(account, service, operation, parameters, action, resource):
+    assert [found for found, _context in needed(account.client(service), operation, **parameters)[action]] == [resource]

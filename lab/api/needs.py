@@ -13,8 +13,12 @@ import io
 import json
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote
+
+import botocore.exceptions
+import botocore.loaders
 
 from lab.settings import SETTINGS
 
@@ -80,8 +84,28 @@ def call_of(environ: dict) -> Call | None:
         parameters = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
         if "Action" in parameters:
             return Call(service, parameters["Action"], parameters)
-    path = unquote(environ.get("PATH_INFO", ""))
-    return Call(service, f"{environ['REQUEST_METHOD']} {path}", {}, path, query)
+    path, method = unquote(environ.get("PATH_INFO", "")), environ["REQUEST_METHOD"]
+    if service != "s3":
+        for verb, form, operation in rest_operations(service):
+            if verb == method and form.fullmatch(path):
+                is_json = body.lstrip().startswith(b"{")
+                return Call(service, operation, json.loads(body) if is_json else {}, path, query)
+    return Call(service, f"{method} {path}", {}, path, query)
+
+
+@cache
+def rest_operations(service: str) -> list[tuple[str, re.Pattern, str]]:
+    """Method, form of the path and name of each operation of a service that has no other name in its requests; the longest paths first."""
+    try:
+        operations = botocore.loaders.create_loader().load_service_model(service, "service-2")["operations"]
+    except botocore.exceptions.UnknownServiceError:
+        return []
+    found = []
+    for name, model in operations.items():
+        path = model["http"]["requestUri"].partition("?")[0]
+        form = re.sub(r"\\\{[^}]*?\\\}", "[^/]+", re.escape(path).replace("\\+", ""))
+        found.append((model["http"]["method"], re.compile(f"{form}/?"), name))
+    return sorted(found, key=lambda entry: -len(entry[1].pattern))
 
 
 def key_of(environ: dict) -> str:
@@ -146,7 +170,9 @@ def ec2_needs(call: Call) -> list[Need]:
         context = resource_tags(given, "aws:RequestTag") | {"ec2:CreateAction": call.operation}
         needs.append(Need("ec2:CreateTags", ec2_arn(kind, "*"), context))
     requested = resource_tags(call.tags(), "aws:RequestTag") if call.operation in ("CreateTags", "DeleteTags") else {}
-    names = {value for name, value in call.parameters.items() if not name.startswith("TagSpecification") and ID.fullmatch(str(value))}
+    # What a template will launch with is asked for when it launches.
+    given = {name: str(value) for name, value in call.parameters.items() if not name.startswith(("TagSpecification", "LaunchTemplateData"))}
+    names = {value for value in given.values() if ID.fullmatch(value)}
     named = call.get("LaunchTemplateName", "LaunchTemplate.LaunchTemplateName")
     names |= {name for name in (id_of_template(named),) if name}
     for name in sorted(names):
@@ -429,6 +455,57 @@ def s3_needs(call: Call) -> list[Need]:
     return [Need(f"s3:{right}", resource, context)]
 
 
+# ---- what production and the cluster use beside
+
+
+def eks_needs(call: Call) -> list[Need]:
+    """/clusters/NAME/node-groups/GROUP: a resource below the cluster carries its name."""
+    parts = call.path.strip("/").split("/")
+    name = parts[1] if len(parts) > 1 and parts[0] == "clusters" else str(call.parameters.get("name", ""))
+    kinds = {
+        "node-groups": "nodegroup",
+        "addons": "addon",
+        "access-entries": "access-entry",
+        "pod-identity-associations": "podidentityassociation",
+    }
+    kind = kinds.get(parts[2], "cluster") if len(parts) > 3 else "cluster"
+    resource = "*" if call.operation.startswith("List") and not name else arn("eks", f"{kind}/{name}{'/*' if kind != 'cluster' else ''}")
+    return [Need(f"eks:{call.operation}", resource if name else "*", resource_tags(call.tags(), "aws:RequestTag"))]
+
+
+def route53_needs(call: Call) -> list[Need]:
+    zone = re.search(r"/hostedzone/([^/]+)/rrset", call.path)
+    return [Need(f"route53:{call.operation}", f"arn:aws:route53:::hostedzone/{zone[1]}" if zone else "*")]
+
+
+def wafv2_needs(call: Call) -> list[Need]:
+    action, context = f"wafv2:{call.operation}", resource_tags(call.tags(), "aws:RequestTag")
+    arns = [str(value) for value in call.parameters.values() if str(value).startswith("arn:")]
+    configuration = call.parameters.get("LoggingConfiguration")
+    arns += [configuration["ResourceArn"]] if isinstance(configuration, dict) else []
+    if call.get("Name"):
+        arns.append(arn("wafv2", f"regional/webacl/{call.get('Name')}/{call.get('Id') or 'new'}"))
+    return [Need(action, one, context) for one in arns] or [Need(action)]
+
+
+def budgets_needs(call: Call) -> list[Need]:
+    budget = call.parameters.get("Budget") or call.parameters.get("NewBudget") or {}
+    name = call.get("BudgetName") or budget.get("BudgetName", "")
+    right = "ViewBudget" if call.operation.startswith("Describe") else "ModifyBudget"
+    right = call.operation if "Tag" in call.operation else right
+    return [Need(f"budgets:{right}", arn("budgets", f"budget/{name}", region="") if name else call.get("ResourceARN") or "*")]
+
+
+def acm_needs(call: Call) -> list[Need]:
+    from moto.acm.models import acm_backends
+
+    resource, context = call.get("CertificateArn") or "*", resource_tags(call.tags(), "aws:RequestTag")
+    found = acm_backends[ACCOUNT][REGION]._certificates.get(resource)
+    context |= resource_tags({key: value or "" for key, value in dict(found.tags).items()} if found else {}, "aws:ResourceTag")
+    needs = [Need(f"acm:{call.operation}", resource, context)]
+    return needs + ([Need("acm:AddTagsToCertificate", "*", context)] if call.operation == "RequestCertificate" and call.tags() else [])
+
+
 def sts_needs(call: Call) -> list[Need]:
     # Everybody may ask who they are.
     return [] if call.operation == "GetCallerIdentity" else [Need(f"sts:{call.operation}", call.get("RoleArn") or "*")]
@@ -437,7 +514,7 @@ def sts_needs(call: Call) -> list[Need]:
 NEEDS = {
     "ec2": ec2_needs, "iam": iam_needs, "autoscaling": autoscaling_needs, "elasticloadbalancing": elb_needs, "rds": rds_needs,
     "secretsmanager": secret_needs, "ssm": ssm_needs, "sns": sns_needs, "monitoring": cloudwatch_needs, "logs": logs_needs, "s3": s3_needs,
-    "sts": sts_needs,
+    "sts": sts_needs, "eks": eks_needs, "route53": route53_needs, "wafv2": wafv2_needs, "budgets": budgets_needs, "acm": acm_needs,
 }  # fmt: skip
 
 

@@ -20,7 +20,8 @@ def inventory_of(system: System, role: str, **variables: str) -> Path:
     shutil.rmtree(FOLDER, ignore_errors=True)
     shutil.copytree(ROOT / "inventories" / "lab", FOLDER)
     FOLDER.chmod(0o700)
-    credentials = FOLDER / "credentials"
+    # Beside the folder, in which every file is an inventory.
+    credentials = FOLDER.parent / "role-credentials"
     credentials.write_text(
         f"[espalier-lab]\naws_access_key_id = {given['AccessKeyId']}\naws_secret_access_key = {given['SecretAccessKey']}\n"
         f"aws_session_token = {given['SessionToken']}\n",

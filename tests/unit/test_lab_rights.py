@@ -143,6 +143,12 @@ def test_ec2_makes_and_uses(account):
     assert needed(ec2, "describe_vpcs") == {"ec2:DescribeVpcs": [("*", {})]}
 
 
+def test_a_template_s_content_is_no_resource_of_it(account):
+    data = {"ImageId": "ami-12c6146b", "SecurityGroupIds": ["sg-0123456789abcdef0"]}
+    found = needed(account.client("ec2"), "create_launch_template", LaunchTemplateName="t", LaunchTemplateData=data)
+    assert found == {"ec2:CreateLaunchTemplate": [(f"arn:aws:ec2:{HERE}:launch-template/*", {})]}
+
+
 def test_roles_are_passed(account):
     iam, ec2 = account.client("iam"), account.client("ec2")
     found = needed(iam, "add_role_to_instance_profile", InstanceProfileName="p", RoleName="r")
@@ -249,3 +255,55 @@ def test_recording_refuses_nothing(session):
 def test_an_unknown_mode_is_refused():
     with pytest.raises(ValueError, match="sometimes"):
         rights.control({"mode": "sometimes"})
+
+
+REST = [
+    ("eks", "list_clusters", {}, "eks:ListClusters", "*"),
+    ("eks", "describe_cluster", {"name": "c"}, "eks:DescribeCluster", f"arn:aws:eks:{HERE}:cluster/c"),
+    (
+        "eks",
+        "create_cluster",
+        {"name": "c", "roleArn": "r", "resourcesVpcConfig": {}},
+        "eks:CreateCluster",
+        f"arn:aws:eks:{HERE}:cluster/c",
+    ),
+    (
+        "eks",
+        "describe_nodegroup",
+        {"clusterName": "c", "nodegroupName": "n"},
+        "eks:DescribeNodegroup",
+        f"arn:aws:eks:{HERE}:nodegroup/c/*",
+    ),
+    (
+        "route53",
+        "change_resource_record_sets",
+        {
+            "HostedZoneId": "Z1",
+            "ChangeBatch": {"Changes": [{"Action": "DELETE", "ResourceRecordSet": {"Name": "a.example.com", "Type": "A"}}]},
+        },
+        "route53:ChangeResourceRecordSets",
+        "arn:aws:route53:::hostedzone/Z1",
+    ),
+    ("route53", "list_hosted_zones", {}, "route53:ListHostedZones", "*"),
+    ("wafv2", "list_web_acls", {"Scope": "REGIONAL"}, "wafv2:ListWebACLs", "*"),
+    (
+        "wafv2",
+        "get_web_acl",
+        {"Scope": "REGIONAL", "Name": "w", "Id": "1"},
+        "wafv2:GetWebACL",
+        f"arn:aws:wafv2:{HERE}:regional/webacl/w/1",
+    ),
+    (
+        "budgets",
+        "describe_budget",
+        {"AccountId": SETTINGS.account_id, "BudgetName": "b"},
+        "budgets:ViewBudget",
+        f"arn:aws:budgets::{SETTINGS.account_id}:budget/b",
+    ),
+    ("acm", "list_certificates", {}, "acm:ListCertificates", "*"),
+]
+
+
+@pytest.mark.parametrize(("service", "operation", "parameters", "action", "resource"), REST, ids=[row[3] for row in REST])
+def test_services_that_name_nothing_in_their_requests(account, service, operation, parameters, action, resource):
+    assert [found for found, _context in needed(account.client(service), operation, **parameters)[action]] == [resource]

@@ -74,8 +74,8 @@ class ExecutionEnvironment:
 def lab_variables() -> dict:
     """What the lab's inventory finds from its own place, which AWX does not keep."""
     folder = ROOT / "inventories" / "lab" / "group_vars"
-    values = {**load_yaml(folder / "all" / "10_lab.yml"), **load_yaml(folder / "app" / "20_connection.yml")}
-    found = {name: value for name, value in values.items() if TREE in json.dumps(value)}
+    files = (*sorted((folder / "all").glob("*.yml")), folder / "app" / "20_connection.yml")
+    found = {name: value for file in files for name, value in load_yaml(file).items() if TREE in json.dumps(value)}
     placed = json.loads(json.dumps(found).replace(TREE, "/runner/project"))
     # The image brings its own.
     return {**placed, "ansible_aws_ssm_plugin": f"/usr/local/bin/{NAME}"}

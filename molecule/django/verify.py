@@ -80,6 +80,12 @@ def test_checks_are_answered_whatever_they_call_the_machine(served, expected):
     assert served.get(expected.ready, port=8000).status == 200, "SQLite in the data folder does not answer"
 
 
+def test_requests_are_counted(served):
+    path = "/numbers" if served.variables == "altered" else "/metrics"
+    served.get("/", port=8000, **VISITOR)
+    assert 'django_http_requests_total{method="GET"' in served.get(path, port=8000).body
+
+
 def test_the_version_is_part_of_the_release_s_name(machine, release, expected):
     assert release.startswith(f"{expected.home}/releases/")
     if machine.variables == "altered":

@@ -9,6 +9,7 @@ the server's port, process id and log; the account is gone with its process.
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import os
@@ -27,6 +28,8 @@ LIFE_SECONDS = 1800
 STEP_SECONDS = 0.2
 # A NAT gateway's minute is 0.6 s.
 TIME_SCALE = 100
+# Of clusters that are nowhere: in the form of one, and nobody's.
+AUTHORITY = base64.b64encode(b"-----BEGIN CERTIFICATE-----\nbm9ib2R5\n-----END CERTIFICATE-----\n").decode()
 
 
 def serve(folder: Path) -> None:
@@ -61,7 +64,7 @@ def report_for_ever(application) -> None:
 
 def report() -> None:
     """Everything that is on its way has arrived."""
-    from lab.api import ec2, elbv2, rds, scaling
+    from lab.api import ec2, eks, elbv2, rds, scaling
 
     scaling.step({})
     arrived = {"pending": "running", "stopping": "stopped", "shutting-down": "terminated"}
@@ -75,6 +78,23 @@ def report() -> None:
         rds.report({"resource_id": database["resource_id"], "was": database["status"], "status": status})
     model = elbv2.model({})
     elbv2.report({"states": {found["arn"]: "active" for found in model["load_balancers"]}, "removed": model["leaving"]})
+    for cluster in eks.clusters.model({})["clusters"]:
+        report_cluster(cluster, eks.clusters.report)
+
+
+def report_cluster(cluster: dict, tell) -> None:
+    """An API server that answers, nodes that are Ready, add-ons that run."""
+    name, was = cluster["name"], cluster["status"]
+    if was == "CREATING":
+        tell(
+            {"name": name, "was": was, "status": "ACTIVE", "endpoint": f"https://{cluster['address']}", "certificate_authority": AUTHORITY}
+        )
+    elif was == "DELETING":
+        tell({"name": name, "was": was, "status": "deleted"})
+        return
+    ready = [node["id"] for node in cluster["nodes"] if node["state"] == "running"]
+    addons = {found["name"]: {"status": "deleted" if found["status"] == "DELETING" else "ACTIVE"} for found in cluster["addons"]}
+    tell({"name": name, "ready_nodes": ready, "addons": addons})
 
 
 def open_account(folder: Path) -> None:

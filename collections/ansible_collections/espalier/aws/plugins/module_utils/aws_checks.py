@@ -214,6 +214,26 @@ def vpc(aws: Aws, cidr_block: Input) -> list[dict]:
     ]
 
 
+def cluster(aws: Aws, name: Input, version: Input, types: Input, zones: Input, enabled: Input) -> list[dict]:
+    """A cluster of this name is ours; one that has to be made has a version that EKS creates, and nodes that the zones have."""
+    if not enabled.value:
+        return []
+    try:
+        found = aws.clients["eks"].describe_cluster(name=name.value)["cluster"]
+    except ClientError as error:
+        if _code(error) != "ResourceNotFoundException":
+            raise
+        found = None
+    if found:
+        return _taken(name, "cluster", _owner([{"Key": key, "Value": value} for key, value in (found.get("tags") or {}).items()], aws))
+    pages = aws.clients["eks"].get_paginator("describe_cluster_versions").paginate()
+    versions = {one["clusterVersion"] for page in pages for one in page["clusterVersions"]}
+    if versions and version.value not in versions:
+        problem = f"EKS creates no cluster of this version in {aws.region}."
+        return [finding(version.name, version.value, problem, f"Set {version.name} to one of: {', '.join(_newest_first(versions))}.")]
+    return instance_types(aws, [Input(types.name, kind) for kind in types.value], zones)
+
+
 def instances(aws: Aws, tags: Input, inventory_hosts: Input) -> list[dict]:
     """For a run that configures instances. `tags` is the run's, `inventory_hosts` are the instance ids that the inventory found."""
     if not {"all", "app"} & set(tags.value):
@@ -240,6 +260,6 @@ def instances(aws: Aws, tags: Input, inventory_hosts: Input) -> list[dict]:
 
 CHECKS = {
     function.__name__: function
-    for function in (bucket, certificate, database, instance_types, instances, log_group, parameter, secret, vpc, zones)
+    for function in (bucket, certificate, cluster, database, instance_types, instances, log_group, parameter, secret, vpc, zones)
 }
-SERVICES = ("ec2", "rds", "ssm", "secretsmanager", "s3", "acm", "logs")
+SERVICES = ("ec2", "rds", "ssm", "secretsmanager", "s3", "acm", "logs", "eks")

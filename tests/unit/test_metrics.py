@@ -214,6 +214,7 @@ def test_static_files_are_served_where_nobody_else_does(serve):
     status, text, headers = server.ask("/static/style.0123456789ab.css")
     assert (status, text) == (200, "a {}")
     assert "immutable" in headers["Cache-Control"]
+    assert headers["X-Content-Type-Options"] == "nosniff" and "Access-Control-Allow-Origin" not in headers
     assert server.ask("/static/../source/project/settings.py")[0] == 404
 
 

@@ -207,7 +207,15 @@ def served():
         from whitenoise import WhiteNoise
 
         prefix = urlsplit(settings.STATIC_URL or "static").path
-        visible = WhiteNoise(visible, settings.STATIC_ROOT, prefix, max_age=STATIC_MAX_AGE_SECONDS, immutable_file_test=HASHED_NAME)
+        visible = WhiteNoise(
+            visible,
+            settings.STATIC_ROOT,
+            prefix,
+            max_age=STATIC_MAX_AGE_SECONDS,
+            immutable_file_test=HASHED_NAME,
+            allow_all_origins=False,
+            add_headers_function=lambda headers, *_: headers.add_header("X-Content-Type-Options", "nosniff"),
+        )
     return visible
 
 

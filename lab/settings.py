@@ -32,6 +32,14 @@ class Settings:
     session_port: int = 4568  # loopback only
     http_port: int = 8080  # the load balancer's listener 80, on loopback
     https_port: int = 8443  # the load balancer's listener 443, on loopback
+    cluster_port: int = 4569  # gateway only; who the bearer of a token is, asked by the clusters' API servers
+    pod_identity_port: int = 4570  # gateway only; pods reach it as 169.254.170.23:80
+    registry_port: int = 4571  # loopback; on the lab's network the registry is registry.espalier.internal:5000
+
+    # Of the VPC, outside of its subnets: addresses of pods, of which each node has a /24.
+    pod_cidr: str = "10.0.192.0/18"
+    # Names of what podman makes for clusters begin with it.
+    prefix: str = "espalier"
 
     # Waiting times of the data plane (health check intervals, drain, grace) are divided by this; 1 is true time.
     time_scale: float = field(default_factory=lambda: float(os.environ.get("ESPALIER_TIME_SCALE", "10")))

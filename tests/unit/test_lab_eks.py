@@ -461,6 +461,8 @@ def test_a_pod_gets_the_credentials_of_its_role(account):
     account.active()
     role = account.make_role("pods", "pods.eks.amazonaws.com", "sts:TagSession")
     body = {"name": NAME, "namespace": "monitoring", "service_account": "prometheus", "pod": "prometheus-0"}
+    assert "no add-on eks-pod-identity-agent" in eks.identity.credentials(body)["refused"]
+    client("eks").create_addon(clusterName=NAME, addonName="eks-pod-identity-agent")
     assert "no pod identity association" in eks.identity.credentials(body)["refused"]
     made = client("eks").create_pod_identity_association(
         clusterName=NAME, namespace="monitoring", serviceAccount="prometheus", roleArn=role, tags={"a": "b"}

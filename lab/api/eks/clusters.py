@@ -301,6 +301,7 @@ def model(body: dict) -> dict:
                 "service_cidr": cluster.kubernetes_network_config["serviceIpv4Cidr"],
                 "issuer": cluster.identity["oidc"]["issuer"],
                 "nodes": node_groups.nodes(cluster),
+                "ready_nodes": sorted(cluster.lab_ready_nodes),
                 "addons": addons.wanted(cluster),
                 "policies": access.bound_policies(cluster),
                 "pod_identities": sorted({(a["namespace"], a["serviceAccount"]) for a in cluster.lab_associations.values()}),

@@ -13,6 +13,7 @@ from lab.settings import SETTINGS
 
 # Who assumes the role, on behalf of a pod.
 SERVICE = "pods.eks.amazonaws.com"
+AGENT = "eks-pod-identity-agent"
 CREDENTIAL_SECONDS = 6 * 3600
 
 
@@ -99,8 +100,10 @@ def credentials(body: dict) -> dict:
     """What EKS Auth's AssumeRoleForPodIdentity gives a pod of `namespace` and `service_account` in the cluster `name`, with the pod's
     name `pod`: temporary credentials, or `refused` with the reason."""
     cluster = backend().clusters.get(body["name"])
+    if cluster is None or AGENT not in cluster.lab_addons:
+        return {"refused": f"the cluster has no add-on {AGENT}"}
     wanted = (body["namespace"], body["service_account"])
-    found = [a for a in (cluster.lab_associations.values() if cluster else ()) if (a["namespace"], a["serviceAccount"]) == wanted]
+    found = [a for a in cluster.lab_associations.values() if (a["namespace"], a["serviceAccount"]) == wanted]
     if not found:
         return {"refused": f"no pod identity association for {'/'.join(wanted)}"}
     role_arn = found[0]["roleArn"]

@@ -19,7 +19,8 @@ from lab.settings import SETTINGS
 
 Parameters = dict[str, Any]
 Operation = Callable[[EKSBackend, Parameters], dict]
-PATHS = (r"{0}/clusters/.+$", r"{0}/addons/.+$", r"{0}/access-policies$", r"{0}/cluster-versions$")
+# Named: moto's server makes a rule of Flask out of each, and leaves what has no name as it is.
+PATHS = (r"{0}/clusters/(?P<rest>.+)$", r"{0}/addons/(?P<rest>.+)$", r"{0}/access-policies$", r"{0}/cluster-versions$")
 
 
 def backend() -> EKSBackend:

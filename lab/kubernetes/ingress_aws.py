@@ -69,7 +69,7 @@ class Aws:
         zones = {subnet["AvailabilityZone"]: subnet["SubnetId"] for subnet in sorted(found, key=lambda entry: entry["SubnetId"])}
         if len(zones) < 2:
             raise ModelError(
-                f"couldn't auto-discover subnets: subnets of two zones with the tag {role}=1 are needed in {self.vpc_id}, {len(zones)} found"
+                f"couldn't auto-discover subnets: two zones of {self.vpc_id} need one with the tag {role}=1, {len(zones)} found"
             )
         return [zones[zone] for zone in sorted(zones)]
 

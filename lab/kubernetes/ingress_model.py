@@ -16,9 +16,10 @@ PREFIX = "alb.ingress.kubernetes.io/"
 # What the lab's controller does something about; another annotation is named in an event.
 KNOWN = {
     "scheme", "target-type", "listen-ports", "certificate-arn", "ssl-redirect", "ssl-policy", "load-balancer-name", "subnets",
-    "security-groups", "inbound-cidrs", "tags", "load-balancer-attributes", "target-group-attributes", "backend-protocol", "ip-address-type",
-    "healthcheck-path", "healthcheck-port", "healthcheck-protocol", "healthcheck-interval-seconds", "healthcheck-timeout-seconds",
-    "healthy-threshold-count", "unhealthy-threshold-count", "success-codes", "manage-backend-security-group-rules",
+    "security-groups", "inbound-cidrs", "tags", "load-balancer-attributes", "target-group-attributes", "backend-protocol",
+    "ip-address-type", "healthcheck-path", "healthcheck-port", "healthcheck-protocol", "healthcheck-interval-seconds",
+    "healthcheck-timeout-seconds", "healthy-threshold-count", "unhealthy-threshold-count", "success-codes",
+    "manage-backend-security-group-rules",
 }  # fmt: skip
 NOT_FOUND = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404", "ContentType": "text/plain", "MessageBody": ""}}
 

@@ -41,6 +41,9 @@ class Settings:
     # Names of what podman makes for clusters begin with it.
     prefix: str = "espalier"
 
+    # Without it the lab has no clusters and no registry of images: `make lab SKIP=cluster,monitoring`.
+    kubernetes: bool = field(default_factory=lambda: "cluster" not in os.environ.get("SKIP", "").replace(",", " ").split())
+
     # Waiting times of the data plane (health check intervals, drain, grace) are divided by this; 1 is true time.
     time_scale: float = field(default_factory=lambda: float(os.environ.get("ESPALIER_TIME_SCALE", "10")))
 

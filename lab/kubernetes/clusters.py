@@ -42,6 +42,10 @@ class Clusters(Controller):
     def build(self) -> None:
         try:
             programs.build(self.settings, tell=self.tell)
+            link = self.settings.state / "bin" / programs.PROMTOOL.name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(programs.path(programs.PROMTOOL, self.settings))
             self.tell("Kubernetes: all programs are there")
         except (BuildError, OSError) as error:
             self.failure = str(error)

@@ -4,8 +4,9 @@
 # Keeps a program running: one that ends is started again.
 keep() {
     while :; do
-        "$@"
-        echo "lab: $1 ended with $?, started again" >&2
+        status=0
+        "$@" || status=$?
+        echo "lab: $1 ended with $status, started again" >&2
         sleep 1
     done &
 }
@@ -15,6 +16,6 @@ await_end() {
     trap 'exit 0' TERM INT
     while :; do
         sleep 3600 &
-        wait $!
+        wait $! || true
     done
 }

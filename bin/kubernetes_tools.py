@@ -68,7 +68,7 @@ def main() -> int:
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         missing = [tool for tool in TOOLS if not shutil.which(tool)]
         if missing:
-            print(f"    {' and '.join(missing)} for this machine come from elsewhere: install Helm 4 and kubectl 1.35 before the tag cluster.")
+            print(f"    {' and '.join(missing)} come from elsewhere on this machine: install Helm 4 and kubectl 1.35 for the tag cluster.")
         return 0
     folder = CACHE / pinned()[:12]
     if not folder.exists():

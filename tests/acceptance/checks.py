@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import ModuleType
 
-from tests.acceptance import app, compute, data, edge, monitoring, network, secrets
+from tests.acceptance import app, cluster, compute, data, edge, monitoring, network, secrets
 from tests.acceptance.system import System
 
 Check = Callable[[System], None]
@@ -21,6 +21,6 @@ def checks_of(*modules: ModuleType) -> dict[str, Check]:
     }
 
 
-ACCOUNT = checks_of(network, data, edge, compute, monitoring)
+ACCOUNT = checks_of(network, data, edge, compute, cluster, monitoring)
 APPLICATION = checks_of(app, secrets)
 EVERYTHING = ACCOUNT | APPLICATION

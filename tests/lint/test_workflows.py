@@ -55,7 +55,7 @@ def test_the_image_is_pushed_under_two_names_from_main_alone():
     assert workflow[True]["push"] == {"branches": ["main"]} and "pull_request" not in workflow[True]
     (job,) = workflow["jobs"].values()
     (push,) = [step["with"] for step in job["steps"] if "build-push-action" in step.get("uses", "")]
-    assert push["tags"].split() == "${{ env.IMAGE }}:latest ${{ env.IMAGE }}:${{ github.sha }}".split()
+    assert push["tags"].splitlines() == ["${{ env.IMAGE }}:latest", "${{ env.IMAGE }}:${{ github.sha }}"]
     assert push["file"] == "app/Dockerfile" and push["push"] is True
     text = json.dumps(job)
     assert "secrets.DOCKERHUB_USERNAME" in text and "secrets.DOCKERHUB_TOKEN" in text and "role-to-assume" in text

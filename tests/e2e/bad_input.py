@@ -43,7 +43,9 @@ BAD_INPUTS = [
     extra("alarms_email", "", name="alarms without an address"),
     structured("min greater than max", '{"autoscaling_min_size": 5}', "autoscaling_min_size", "autoscaling_max_size", "5"),
     structured("nodes: min greater than desired", '{"eks_node_min_size": 3}', "eks_node_min_size (3)", "eks_node_desired_size"),
-    structured("a cluster that nobody reaches", '{"eks_endpoint_public_cidr_blocks": []}', "eks_endpoint_public_cidr_blocks", "192.0.2.10/32"),
+    structured(
+        "a cluster that nobody reaches", '{"eks_endpoint_public_cidr_blocks": []}', "eks_endpoint_public_cidr_blocks", "192.0.2.10/32"
+    ),
     extra("eks_version", "1.4", "1.35", name="Kubernetes version that is none"),
     extra("app_wsgi", "mysite/wsgi.py", name="WSGI path that cannot be"),
     extra("suite_account_id", "999999999999", "123456789012", name="another account"),

@@ -1,5 +1,4 @@
-"""The values that role load_balancer_controller gives to AWS's chart, held against what that chart's version 3.5.0 takes; its chart cannot be
-had everywhere, so what would be installed is checked without it."""
+"""The values that role load_balancer_controller gives to AWS's chart, held against what that chart takes: it cannot be had everywhere."""
 
 from __future__ import annotations
 

@@ -193,9 +193,12 @@ class Addon:
             "addonVersion": self.after["version"],
             # Whatever somebody changed by hand is the add-on's again.
             "resolveConflicts": "OVERWRITE",
-            "configurationValues": json.dumps(self.after["configuration"], sort_keys=True),
-            "podIdentityAssociations": [self.after["identity"]] if self.after["identity"] else [],
         }
+        # Named only where there is something to say: most add-ons know no identity, and some no configuration.
+        if self.after["configuration"] or self.before.get("configuration"):
+            request["configurationValues"] = json.dumps(self.after["configuration"], sort_keys=True)
+        if self.after["identity"] or self.before.get("identity"):
+            request["podIdentityAssociations"] = [self.after["identity"]] if self.after["identity"] else []
         if not self.before:
             with_new_role(self.client.create_addon, aws_retry=True, **self.of, **request, tags=self.after["tags"])
             return

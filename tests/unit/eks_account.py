@@ -26,7 +26,7 @@ def run(account: Account, capsys, monkeypatch):  # noqa: F811
         account.step()
 
     monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=lambda: clock.now, sleep=sleep))
-    return lambda name, **options: run_module(capsys, name, **options)
+    return lambda module, /, **options: run_module(capsys, module, **options)
 
 
 def cycle(run, module: str, look, **options) -> dict:

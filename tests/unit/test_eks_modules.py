@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from unittest.mock import Mock, call
 
 import pytest
+from ansible_collections.espalier.aws.plugins.modules import iam_oidc_provider
 
 from tests.unit.eks_account import NAME, account, cycle, run  # noqa: F401 (fixtures)
 from tests.unit.moto_patches import client
@@ -360,11 +362,18 @@ def test_an_issuer_is_trusted_changed_and_forgotten(run):  # noqa: F811
     arn = cycle(run, "iam_oidc_provider", providers, tags=TAGS, **options)["arn"]
     assert arn == "arn:aws:iam::123456789012:oidc-provider/oidc.eks.us-east-1.amazonaws.com/id/0A1B2C"
     run("iam_oidc_provider", **options)
-    for more in (
-        {"client_ids": ["sts.amazonaws.com", "shop"]},
-        {"client_ids": ["shop"], "tags": TAGS},
-        {"client_ids": ["shop"], "tags": {"Team": "shop"}, "thumbprints": ["0" * 40]},
-    ):
+    for more in ({"tags": TAGS}, {"tags": {"Team": "shop"}, "thumbprints": ["0" * 40]}):
         assert run("iam_oidc_provider", **options, **more)["changed"] is True
         assert run("iam_oidc_provider", **options, **more)["changed"] is False
-    assert providers()[arn] == {"ClientIDList": ["shop"], "ThumbprintList": ["0" * 40], "Tags": [{"Key": "Team", "Value": "shop"}]}
+    found = {"ClientIDList": ["sts.amazonaws.com"], "ThumbprintList": ["0" * 40], "Tags": [{"Key": "Team", "Value": "shop"}]}
+    assert providers()[arn] == found
+
+
+def test_audiences_are_added_and_removed():
+    """Which moto cannot."""
+    asked, before = Mock(), {"client_ids": ["one", "two"], "thumbprints": [], "tags": {}}
+    iam_oidc_provider.apply(asked, "https://issuer", "arn", before, {**before, "client_ids": ["three", "two"]})
+    assert asked.mock_calls == [
+        call.add_client_id_to_open_id_connect_provider(ClientID="three", OpenIDConnectProviderArn="arn", aws_retry=True),
+        call.remove_client_id_from_open_id_connect_provider(ClientID="one", OpenIDConnectProviderArn="arn", aws_retry=True),
+    ]

@@ -147,8 +147,9 @@ def test_a_registry_without_tls_is_a_local_one(image, folder, monkeypatch):
     assert "--tls-verify=false" in push and f"127.0.0.1:4570/{REPOSITORY}:" in push
 
 
-def test_without_an_engine(image, folder):
+def test_without_an_engine(image, folder, monkeypatch):
     (folder / "bin" / "podman").unlink()
+    monkeypatch.setenv("PATH", str(folder / "bin"))
     answer = image()
     assert answer["failed"] and "neither podman nor docker was found" in answer["msg"]
     assert "docker was not found" in image(engine="docker")["msg"]

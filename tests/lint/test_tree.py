@@ -36,7 +36,14 @@ def test_every_collection_in_use_is_pinned():
 
 
 @pytest.mark.parametrize(
-    "name", ["requirements.txt", "requirements-bootstrap.txt", "playbooks/bundle/requirements.txt", "requirements-ee.txt"]
+    "name",
+    [
+        "requirements.txt",
+        "requirements-bootstrap.txt",
+        "requirements-tools.txt",
+        "playbooks/bundle/requirements.txt",
+        "requirements-ee.txt",
+    ],
 )
 def test_python_requirements_are_pinned_with_hashes_and_name_no_index(name):
     lines = (ROOT / name).read_text("utf-8").replace("\\\n", " ").splitlines()

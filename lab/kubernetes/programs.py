@@ -93,7 +93,7 @@ def build(
             compiler = go.toolchain(SOURCE, settings)
             fetch(compiler, left, tell)
             for program in left:
-                compile_program(compiler, program, path(program, settings), tell)
+                compile_program(compiler, program, target / program.name, tell)
             tell(f"Kubernetes: {len(left)} programs built in {time.monotonic() - started:.0f} s")
     return target
 

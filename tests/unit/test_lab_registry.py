@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import tarfile
 import threading
@@ -105,9 +106,10 @@ def account(registry, monkeypatch) -> Iterator[None]:
 
 def push(registry, tmp_path, tag: str, text: str = "one") -> str:
     layer = tmp_path / f"{text}.tar"
-    (tmp_path / "file").write_text(text)
+    entry = tarfile.TarInfo("file")
+    entry.size = len(text)
     with tarfile.open(layer, "w") as archive:
-        archive.add(tmp_path / "file", "file")
+        archive.addfile(entry, io.BytesIO(text.encode()))
     return registry.push("django-app", tag, [layer], {"Entrypoint": ["/file"]})
 
 

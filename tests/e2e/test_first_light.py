@@ -24,7 +24,7 @@ from tests.e2e.search import places_with_a_secret
 from tests.e2e.steps import await_page, await_replacement, kill_one, kill_part, nothing_changed, succeeded
 from tests.tree import ROOT, load_yaml
 
-TAGS = ["network", "data", "edge", "compute", "app"]
+TAGS = ["network", "data", "edge", "compute", "app", "cluster", "monitoring"]
 # What a shell may hold from other work. None of it may reach the lab's account or change what a run does.
 STRANGE_SHELL = {
     "AWS_PROFILE": "somebody-else",

@@ -84,9 +84,9 @@ options:
       - Kubernetes labels of the nodes; others that EKS set are removed.
     type: dict
     default: {}
-  launch_template_id:
+  launch_template:
     description:
-      - Launch template of the machines, without an AMI. Cannot be changed.
+      - Name of the launch template of the machines, without an AMI. Cannot be changed.
     type: str
   launch_template_version:
     description:
@@ -138,7 +138,7 @@ EXAMPLES = r"""
     role_arn: arn:aws:iam::123456789012:role/staging-django-node-role
     subnet_ids: [subnet-0a1, subnet-0b2]
     max_size: 4
-    launch_template_id: lt-0a1
+    launch_template: staging-django-node-lt
     launch_template_version: "1"
 
 - name: Remove them
@@ -234,8 +234,8 @@ def refuse(group, params):
                 f"{option} of {group['nodegroupName']} is {before}, and EKS cannot change that to {after}. Give the node group another "
                 "name: the new one is made, and the old one can be removed when its pods have moved."
             )
-    template = (group.get("launchTemplate") or {}).get("id")
-    if template != params["launch_template_id"]:
+    template = (group.get("launchTemplate") or {}).get("name")
+    if template != params["launch_template"]:
         raise EksError(f"{group['nodegroupName']} was made with the launch template {template}, and EKS takes no other.")
 
 
@@ -252,7 +252,7 @@ def creation(params):
         "scalingConfig": after["scaling"],
         "updateConfig": {"maxUnavailable": after["max_unavailable"]},
         "labels": after["labels"],
-        "launchTemplate": {"id": params["launch_template_id"], "version": after["launch_template_version"]},
+        "launchTemplate": {"name": params["launch_template"], "version": after["launch_template_version"]},
         "tags": after["tags"],
     }
     for key, name in (("version", "version"), ("release_version", "releaseVersion")):
@@ -282,7 +282,7 @@ def roll_out(before, after, template):
     if before["release_version"] != after["release_version"]:
         request["releaseVersion"] = after["release_version"]
     if before["launch_template_version"] != after["launch_template_version"]:
-        request["launchTemplate"] = {"id": template, "version": after["launch_template_version"]}
+        request["launchTemplate"] = {"name": template, "version": after["launch_template_version"]}
     return request
 
 
@@ -327,7 +327,7 @@ class Run:
             retag(self.client, group["nodegroupArn"], before["tags"], after["tags"])
         for operation, arguments in (
             ("update_nodegroup_config", configuration(before, after)),
-            ("update_nodegroup_version", roll_out(before, after, self.params["launch_template_id"])),
+            ("update_nodegroup_version", roll_out(before, after, self.params["launch_template"])),
         ):
             if arguments:
                 update = getattr(self.client, operation)(aws_retry=True, **self.of, **arguments)["update"]
@@ -366,7 +366,7 @@ SPEC = {
     "desired_size": {"type": "int", "default": 2},
     "max_unavailable": {"type": "int", "default": 1},
     "labels": {"type": "dict", "default": {}},
-    "launch_template_id": {"type": "str"},
+    "launch_template": {"type": "str"},
     "launch_template_version": {"type": "str"},
     "version": {"type": "str", "default": ""},
     "release_version": {"type": "str", "default": ""},
@@ -377,7 +377,7 @@ SPEC = {
 
 
 def main():
-    needed = ["role_arn", "subnet_ids", "launch_template_id", "launch_template_version"]
+    needed = ["role_arn", "subnet_ids", "launch_template", "launch_template_version"]
     module = AnsibleAWSModule(argument_spec=SPEC, required_if=[("state", "present", needed)], supports_check_mode=True)
     run = Run(module.client("eks", retry_decorator=AWSRetry.jittered_backoff()), module.params, module.check_mode)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import ModuleType
 
-from tests.acceptance import app, cluster, compute, data, edge, monitoring, network, secrets
+from tests.acceptance import app, cluster, compute, data, edge, kubernetes, monitoring, network, secrets
 from tests.acceptance.system import System
 
 Check = Callable[[System], None]
@@ -22,5 +22,5 @@ def checks_of(*modules: ModuleType) -> dict[str, Check]:
 
 
 ACCOUNT = checks_of(network, data, edge, compute, cluster, monitoring)
-APPLICATION = checks_of(app, secrets)
+APPLICATION = checks_of(app, kubernetes, secrets)
 EVERYTHING = ACCOUNT | APPLICATION

@@ -288,6 +288,14 @@ def test_no_kubernetes_version(version):
     assert '"1.35"' in one(input_checks.kubernetes_version(Input("eks_version", version)))["fix"]
 
 
+def test_helm_where_there_is_to_be_a_cluster(monkeypatch):
+    monkeypatch.setattr(input_checks.shutil, "which", lambda name: None)
+    assert "bin/setup" in one(input_checks.helm(Input("suite_cluster", True)))["fix"]
+    assert input_checks.helm(Input("suite_cluster", False)) == []
+    monkeypatch.setattr(input_checks.shutil, "which", lambda name: f"/bin/{name}")
+    assert input_checks.helm(Input("suite_cluster", True)) == []
+
+
 def test_a_key_by_its_arn():
     region, key = Input("suite_region", "us-east-1"), "arn:aws:kms:us-east-1:123456789012:key/0-1"
     assert input_checks.kms_key_arn(Input("key", key), region) == input_checks.kms_key_arn(Input("key", ""), region) == []

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import keyword
 import re
+import shutil
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -315,6 +316,16 @@ def kms_key_arn(arn: Input, region: Input) -> list[dict]:
     return [finding(arn.name, arn.value, problem, fix)]
 
 
+def helm(enabled: Input) -> list[dict]:
+    """What installs a chart is on this machine."""
+    if enabled.value is False or shutil.which("helm"):
+        return []
+    problem = "the application's chart is installed by helm, which is not on this machine's PATH."
+    return [
+        finding(enabled.name, enabled.value, problem, f"Run bin/setup and activate .venv, install Helm, or set {enabled.name} to false.")
+    ]
+
+
 def _identifiers(text: str) -> bool:
     return all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split("."))
 
@@ -380,6 +391,7 @@ CHECKS = {
         email,
         endpoint_access,
         environment,
+        helm,
         kms_key_arn,
         kubernetes_version,
         names,

@@ -321,9 +321,7 @@ def helm(enabled: Input) -> list[dict]:
     if enabled.value is False or shutil.which("helm"):
         return []
     problem = "the application's chart is installed by helm, which is not on this machine's PATH."
-    return [
-        finding(enabled.name, enabled.value, problem, f"Run bin/setup and activate .venv, install Helm, or set {enabled.name} to false.")
-    ]
+    return [finding(enabled.name, enabled.value, problem, f"Run bin/setup, install Helm, or set {enabled.name} to false.")]
 
 
 def _identifiers(text: str) -> bool:

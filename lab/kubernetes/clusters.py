@@ -135,7 +135,11 @@ class Clusters(Controller):
     def keep_nodes(self, plane: ControlPlane, cluster: dict) -> None:
         for node in cluster["nodes"]:
             container = nodes.container_name(node, self.settings)
-            if node["state"] in ("pending", "running"):
+            if node["leaving"] and self.alive(container):
+                if nodes.drain(plane.client, node["name"]):
+                    self.report(plane.name, drained=[node["id"]])
+                    self.log.info("%s: the node %s is drained", plane.name, node["name"])
+            elif node["state"] in ("pending", "running"):
                 if programs.missing(self.settings, programs.NODE):
                     continue
                 if not self.alive(container):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lab import machine, network
 from lab.kubernetes import image, pki, programs
+from lab.kubernetes.api_client import ApiClient, ApiError
 from lab.kubernetes.control_plane import FILES, PROGRAMS, ControlPlane, dns_address
 from lab.podman import LABEL, podman
 from lab.settings import Settings
@@ -174,6 +175,34 @@ def pod_network(pods: str) -> dict:
 def is_ready(node: dict) -> bool:
     """Of a Node object."""
     return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in node["status"].get("conditions", []))
+
+
+def drain(client: ApiClient, name: str) -> bool:
+    """One look: no new pods, and every pod that is not the node's own is asked to go. True when all have gone."""
+    place = f"/api/v1/nodes/{name}"
+    node = client.get(place)
+    if node is None:
+        return True
+    if not node["spec"].get("unschedulable"):
+        client.request("PATCH", place, {"spec": {"unschedulable": True}}, "application/merge-patch+json")
+    left = [pod for pod in client.items("/api/v1/pods", fieldSelector=f"spec.nodeName={name}") if moves(pod)]
+    for pod in left:
+        metadata = pod["metadata"]
+        if not metadata.get("deletionTimestamp"):
+            eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {key: metadata[key] for key in ("name", "namespace")}}
+            try:
+                client.request("POST", f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/eviction", eviction)
+            except ApiError as error:
+                # A disruption budget says not yet, or it has gone meanwhile.
+                if error.status not in (404, 429):
+                    raise
+    return not left
+
+
+def moves(pod: dict) -> bool:
+    """Whether a drain is about this pod: not one of a DaemonSet, of the node itself, or one that has ended."""
+    owners = {owner["kind"] for owner in pod["metadata"].get("ownerReferences", [])}
+    return not owners & {"DaemonSet", "Node"} and pod["status"].get("phase") not in ("Succeeded", "Failed")
 
 
 def remove(plane: ControlPlane, node_id: str) -> None:

@@ -94,7 +94,8 @@ def report_cluster(cluster: dict, tell) -> None:
         return
     ready = [node["id"] for node in cluster["nodes"] if node["state"] == "running"]
     addons = {found["name"]: {"status": "deleted" if found["status"] == "DELETING" else "ACTIVE"} for found in cluster["addons"]}
-    tell({"name": name, "ready_nodes": ready, "addons": addons})
+    drained = [node["id"] for node in cluster["nodes"] if node["leaving"]]
+    tell({"name": name, "ready_nodes": ready, "drained": drained, "addons": addons})
 
 
 def open_account(folder: Path) -> None:

@@ -278,6 +278,22 @@ def test_a_change_of_size_reaches_the_machines(account):
     )
 
 
+def test_a_node_that_the_group_takes_away_is_drained_first(account):
+    account.active()
+    account.create_nodes()
+    for _ in range(3):
+        account.step()
+    client("eks").update_nodegroup_config(clusterName=NAME, nodegroupName=GROUP, scalingConfig={"desiredSize": 1})
+    for _ in range(3):
+        scaling.step({})
+    (leaving,) = [node for node in eks.clusters.model({})["clusters"][0]["nodes"] if node["leaving"]]
+    assert leaving["state"] == "running"
+    eks.clusters.report({"name": NAME, "drained": [leaving["id"]]})
+    for _ in range(2):
+        scaling.step({})
+    assert [i["InstanceId"] for i in account.instances() if i["State"]["Name"] == "shutting-down"] == [leaving["id"]]
+
+
 def test_a_node_that_is_terminated_is_replaced(account):
     account.active()
     account.create_nodes()

@@ -14,7 +14,7 @@ from cryptography import x509
 from lab import go, parts
 from lab.api.eks import addons as catalogue
 from lab.kubernetes import access, addons, gateway, images, nodes, pki, programs
-from lab.kubernetes.api_client import place
+from lab.kubernetes.api_client import ApiError, place
 from lab.kubernetes.control_plane import ControlPlane, dns_address, first_address
 from lab.settings import Settings
 from tests.tree import ROOT
@@ -121,6 +121,41 @@ def test_a_nodes_files_are_complete_and_secret(plane):
 def test_a_node_is_ready_when_it_says_so(status, ready):
     assert nodes.is_ready({"status": {"conditions": [{"type": "Ready", "status": status}]}}) is ready
     assert not nodes.is_ready({"status": {}})
+
+
+def pod(name: str, owner: str = "ReplicaSet", phase: str = "Running", **metadata) -> dict:
+    return {"metadata": {"name": name, "namespace": "n", "ownerReferences": [{"kind": owner}], **metadata}, "status": {"phase": phase}}
+
+
+class Node:
+    """An API server with one node and its pods; evictions are written down, and refused while `budget` says so."""
+
+    def __init__(self, *pods: dict, budget: bool = False) -> None:
+        self.pods, self.budget, self.asked = list(pods), budget, []
+
+    def get(self, path: str) -> dict:
+        return {"spec": {}}
+
+    def items(self, path: str, **query: str) -> list[dict]:
+        return self.pods
+
+    def request(self, method: str, path: str, body: dict, content_type: str = "") -> None:
+        self.asked.append((method, path.rpartition("/")[2] if method == "PATCH" else path))
+        if method == "POST" and self.budget:
+            raise ApiError(429, "Cannot evict pod as it would violate the pod's disruption budget.")
+
+
+def test_a_drained_node_keeps_only_what_is_its_own():
+    node = Node(pod("agent", "DaemonSet"), pod("static", "Node"), pod("job", phase="Succeeded"))
+    assert nodes.drain(node, "one")
+    assert node.asked == [("PATCH", "one")]
+
+
+@pytest.mark.parametrize("budget", [False, True])
+def test_a_node_is_not_drained_before_its_pods_have_gone(budget):
+    node = Node(pod("web"), pod("going", deletionTimestamp="now"), budget=budget)
+    assert not nodes.drain(node, "one")
+    assert node.asked == [("PATCH", "one"), ("POST", "/api/v1/namespaces/n/pods/web/eviction")]
 
 
 def test_addresses_of_services():

@@ -315,7 +315,8 @@ def report(body: dict) -> dict:
     """The controller's word on the cluster `name`.
 
     `was` and `status` ("ACTIVE", "FAILED" or "deleted") with `endpoint` and `certificate_authority`; ignored when the status is no longer
-    the one that the controller acted on. `ready_nodes`: instance ids of its Ready nodes. `addons`: statuses and issues by add-on.
+    the one that the controller acted on. `ready_nodes`: instance ids of its Ready nodes. `drained`: ids of those that may go.
+    `addons`: statuses and issues by add-on.
     """
     eks = backend()
     cluster = eks.clusters.get(body["name"])
@@ -334,6 +335,7 @@ def report(body: dict) -> dict:
     if "ready_nodes" in body:
         cluster.lab_ready_nodes = set(body["ready_nodes"])
         node_groups.step(cluster)
+    node_groups.report_drained(cluster, body.get("drained", []))
     addons.report(cluster, body.get("addons", {}))
     return {"accepted": True}
 

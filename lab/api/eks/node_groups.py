@@ -11,14 +11,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from moto.autoscaling.models import FakeAutoScalingGroup, autoscaling_backends
+from moto.autoscaling.models import FakeAutoScalingGroup, InstanceState, autoscaling_backends
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami
 from moto.eks.models import Cluster, EKSBackend, Nodegroup
 from moto.eks.responses import EKSResponse
 from moto.iam.models import iam_backends
 
-from lab.api import autoscaling
+from lab.api import autoscaling, hooks
 from lab.api.eks import access
 from lab.api.eks.common import Parameters, add, cluster_of, in_use, invalid, not_found, now, require_active, update, wrap
 from lab.settings import SETTINGS
@@ -30,6 +30,8 @@ IMAGE_DATE = datetime(2026, 10, 20, tzinfo=UTC)
 AMI_TYPE = "AL2023_x86_64_STANDARD"
 CLUSTER_TAG = "eks:cluster-name"
 GROUP_TAG = "eks:nodegroup-name"
+# EKS's own, by which it drains the nodes that the group takes away.
+DRAIN_HOOK, DRAIN_SECONDS = "Terminate-LC-Hook", 1800
 # What a launch template of the customer's may bring; the rest is EKS's own.
 # https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html
 TEMPLATE_KEYS = ("BlockDeviceMappings", "MetadataOptions", "Monitoring", "InstanceType", "SecurityGroupIds", "UserData")
@@ -162,6 +164,14 @@ def make_machines(cluster: Cluster, group: Nodegroup, given: dict) -> None:
         capacity_rebalance=True,
     )
     group.resources = {"autoScalingGroups": [{"name": group_name}]}
+    wanted = {
+        "LifecycleHookName": DRAIN_HOOK,
+        "AutoScalingGroupName": group_name,
+        "LifecycleTransition": hooks.TERMINATING,
+        "HeartbeatTimeout": DRAIN_SECONDS,
+        "DefaultResult": "CONTINUE",
+    }
+    hooks.hooks_of(machines(group))[DRAIN_HOOK] = hooks.wanted_hook({}, wanted)
 
 
 # --- the machines
@@ -172,9 +182,22 @@ def machines(group: Nodegroup) -> FakeAutoScalingGroup | None:
     return groups_backend().autoscaling_groups.get(group.resources["autoScalingGroups"][0]["name"])
 
 
+def leaving(cluster: Cluster) -> dict[str, InstanceState]:
+    """Instances by id that wait for their node to be drained."""
+    fleets = filter(None, map(machines, cluster.nodegroups.values()))
+    return {state.instance_id: state for fleet in fleets for state in fleet.instance_states if state.lifecycle_state == "Terminating:Wait"}
+
+
+def report_drained(cluster: Cluster, instance_ids: list[str]) -> None:
+    for instance_id, state in leaving(cluster).items():
+        for wait in state.lab_waits if instance_id in instance_ids else ():
+            if wait.hook["LifecycleHookName"] == DRAIN_HOOK:
+                wait.result = "CONTINUE"
+
+
 def nodes(cluster: Cluster) -> list[dict]:
     """The instances of the cluster, with what a node has to know."""
-    found = []
+    found, going = [], leaving(cluster)
     for instance in ec2().all_instances():
         tags = {tag["key"]: tag["value"] for tag in instance.get_tags()}
         if tags.get(CLUSTER_TAG) != cluster.name or instance.state == "terminated":
@@ -184,6 +207,7 @@ def nodes(cluster: Cluster) -> list[dict]:
             {
                 "id": instance.id,
                 "state": instance.state,
+                "leaving": instance.id in going,
                 "address": instance.private_ip,
                 "hostname": instance.private_dns_name.partition(".")[0],
                 "name": instance.private_dns_name,

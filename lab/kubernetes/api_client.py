@@ -29,26 +29,36 @@ class ApiClient:
         self.context = ssl.create_default_context(cafile=str(authority))
         self.context.load_cert_chain(certificate, key)
 
+        self.connection: http.client.HTTPSConnection | None = None
+
     def request(self, method: str, path: str, body: dict | None = None, content_type: str = "application/json", **query: str):
         """The answer as JSON, as text where it is none."""
-        connection = http.client.HTTPSConnection(self.address, 443, timeout=TIMEOUT_SECONDS, context=self.context)
-        try:
-            target = path + (f"?{urlencode(query)}" if query else "")
-            data = None if body is None else json.dumps(body).encode()
-            connection.request(method, target, data, {"Content-Type": content_type, "Accept": "application/json"})
-            answer = connection.getresponse()
-            text = answer.read().decode(errors="replace")
-        except http.client.HTTPException as error:
-            raise ConnectionError(str(error)) from error
-        finally:
-            connection.close()
+        target = path + (f"?{urlencode(query)}" if query else "")
+        data = None if body is None else json.dumps(body).encode()
+        status, text = self._exchange(method, target, data, {"Content-Type": content_type, "Accept": "application/json"})
         try:
             parsed = json.loads(text)
         except ValueError:
             parsed = text
-        if answer.status >= 400:
-            raise ApiError(answer.status, parsed.get("message", text) if isinstance(parsed, dict) else text)
+        if status >= 400:
+            raise ApiError(status, parsed.get("message", text) if isinstance(parsed, dict) else text)
         return parsed
+
+    def _exchange(self, method: str, target: str, data: bytes | None, headers: dict[str, str]) -> tuple[int, str]:
+        """Over the connection of before, a new one where that was closed meanwhile: a handshake costs more than most questions."""
+        known = self.connection is not None
+        if self.connection is None:
+            self.connection = http.client.HTTPSConnection(self.address, 443, timeout=TIMEOUT_SECONDS, context=self.context)
+        try:
+            self.connection.request(method, target, data, headers)
+            answer = self.connection.getresponse()
+            return answer.status, answer.read().decode(errors="replace")
+        except (OSError, http.client.HTTPException) as error:
+            self.connection.close()
+            self.connection = None
+            if known:
+                return self._exchange(method, target, data, headers)
+            raise ConnectionError(str(error)) from error
 
     def ready(self) -> bool:
         try:

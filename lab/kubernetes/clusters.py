@@ -9,7 +9,7 @@ import time
 from lab import control
 from lab.controller import Controller
 from lab.go import BuildError
-from lab.kubernetes import access, nodes, pki, programs
+from lab.kubernetes import access, control_plane, nodes, pki, programs
 from lab.kubernetes.addons import Addons
 from lab.kubernetes.api_client import ApiError
 from lab.kubernetes.control_plane import KIND, ControlPlane
@@ -27,6 +27,7 @@ class Clusters(Controller):
     def __init__(self, settings: Settings = SETTINGS) -> None:
         super().__init__(settings)
         self.running: dict[str, Process] = {}
+        self.planes: dict[str, ControlPlane] = {}
         self.addons: dict[str, Addons] = {}
         # Of each cluster: what was bound last, and when it was looked at last.
         self.bound: dict[str, str] = {}
@@ -76,7 +77,7 @@ class Clusters(Controller):
                 self.log.exception("%s: failed, tried again", cluster["name"])
 
     def converge(self, cluster: dict) -> None:
-        plane = ControlPlane(cluster, self.settings)
+        plane = control_plane.known(self.planes, cluster, self.settings)
         if cluster["status"] == "DELETING":
             self.remove(plane, cluster)
         elif cluster["status"] == "CREATING":
@@ -181,7 +182,7 @@ class Clusters(Controller):
             nodes.remove(plane, node["id"])
         plane.remove()
         self.running.pop(plane.container, None)
-        for memory in (self.addons, self.bound, self.looked):
+        for memory in (self.planes, self.addons, self.bound, self.looked):
             memory.pop(plane.name, None)
         self.report(plane.name, was="DELETING", status="deleted")
         self.log.info("%s: deleted", plane.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import shutil
+from functools import cached_property
 from pathlib import Path
 
 from lab import network
@@ -35,7 +36,7 @@ class ControlPlane:
     def endpoint(self) -> str:
         return f"https://{self.address}"
 
-    @property
+    @cached_property
     def client(self) -> ApiClient:
         etc = self.folder / "etc"
         return ApiClient(self.address, etc / "ca.crt", etc / "admin.crt", etc / "admin.key")
@@ -98,6 +99,16 @@ class ControlPlane:
         podman("rm", "--force", "--ignore", "--time", "2", self.container)
         podman("volume", "rm", "--force", self.volume, check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def known(planes: dict[str, ControlPlane], cluster: dict, settings: Settings) -> ControlPlane:
+    """The control plane out of a controller's memory, brought up to date, or a new one."""
+    plane = planes.get(cluster["name"])
+    if plane is None or (plane.address, plane.cluster["issuer"]) != (cluster["address"], cluster["issuer"]):
+        # A cluster of that name was deleted and made again.
+        plane = planes[cluster["name"]] = ControlPlane(cluster, settings)
+    plane.cluster = cluster
+    return plane
 
 
 def first_address(cidr: str) -> str:

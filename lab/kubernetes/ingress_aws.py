@@ -149,7 +149,7 @@ class Aws:
     # --- listeners
 
     def listeners(self, load_balancer: str, groups: dict[Backend, str]) -> None:
-        """Make them anew where they are not as they should be: a moment in which the load balancer answers nothing is the lab's."""
+        """Make, change and delete, by port."""
         known = {listener["Port"]: listener for listener in self.elb.describe_listeners(LoadBalancerArn=load_balancer)["Listeners"]}
         for wanted in self.stack.listeners:
             listener = self._listener(load_balancer, wanted, groups, known.pop(wanted["port"], None))

@@ -6,12 +6,13 @@ import json
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from lab import control
 from lab.controller import Controller
-from lab.kubernetes import ingress_model
+from lab.kubernetes import control_plane, ingress_model
 from lab.kubernetes.api_client import ApiClient, ApiError
 from lab.kubernetes.control_plane import ControlPlane
 from lab.kubernetes.ingress_aws import Aws
@@ -29,10 +30,18 @@ class Ingresses(Controller):
 
     def __init__(self, settings: Settings = SETTINGS) -> None:
         super().__init__(settings)
+        self.planes: dict[str, ControlPlane] = {}
+        self.clients: dict[str, Any] = {}
         self.served: dict[tuple[str, str, str], Served] = {}
         self.rest_until: dict[str, float] = {}
         self.classed: set[str] = set()
         self.troubles: dict[tuple[str, str, str], str] = {}
+
+    def client(self, service: str):
+        """One for each service: making one costs more than what is asked of it in a pass."""
+        if service not in self.clients:
+            self.clients[service] = super().client(service)
+        return self.clients[service]
 
     def reconcile(self) -> None:
         clusters = control.call("eks_model", settings=self.settings)["clusters"]
@@ -47,7 +56,7 @@ class Ingresses(Controller):
         self.classed &= names
 
     def converge(self, cluster: dict) -> None:
-        plane = ControlPlane(cluster, self.settings)
+        plane = control_plane.known(self.planes, cluster, self.settings)
         client = plane.client
         if plane.name not in self.classed:
             client.apply(ingress_class())

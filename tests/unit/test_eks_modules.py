@@ -8,6 +8,7 @@ from unittest.mock import Mock, call
 import pytest
 from ansible_collections.espalier.aws.plugins.modules import iam_oidc_provider
 
+from lab.api import eks
 from tests.unit.eks_account import NAME, account, cycle, run  # noqa: F401 (fixtures)
 from tests.unit.moto_patches import client
 
@@ -63,6 +64,22 @@ def test_a_cluster_that_is_being_made_is_left_alone_without_waiting(run, wanted)
     again = run("eks_cluster", wait=False, **{**wanted, "version": "1.35"})
     assert (again["changed"], again["cluster"]["status"]) == (False, "CREATING")
     assert run("eks_cluster", **wanted)["cluster"]["status"] == "ACTIVE"
+
+
+def test_a_cluster_that_fails_says_why(run, wanted):  # noqa: F811
+    run("eks_cluster", wait=False, **wanted)
+    eks.clusters.report({"name": NAME, "was": "CREATING", "status": "FAILED"})
+    answer = run("eks_cluster", **wanted)
+    assert answer["failed"] and f"The cluster {NAME} is FAILED." in answer["msg"]
+    assert run("eks_cluster", name=NAME, state="absent")["changed"] is True
+    assert names() == []
+
+
+def test_a_cluster_that_takes_too_long_says_how_to_go_on(run, wanted, account, monkeypatch):  # noqa: F811
+    run("eks_cluster", wait=False, **wanted)
+    monkeypatch.setattr(account, "step", lambda: None)
+    answer = run("eks_cluster", wait_timeout_seconds=60, **wanted)
+    assert answer["failed"] and "is still CREATING after 60 s. Run again to go on waiting." in answer["msg"]
 
 
 CHANGES = {

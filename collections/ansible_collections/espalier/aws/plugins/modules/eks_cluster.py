@@ -303,9 +303,10 @@ class Run:
         return read(self.client.describe_cluster, "cluster", name=self.name, aws_retry=True)
 
     def arrived(self):
-        """The cluster once nothing goes on with it any more; None where there is none."""
-        bad = ("FAILED",) if self.params["state"] == "present" else ()
-        return await_status(self.look, ("ACTIVE", "FAILED", None), bad, self.params["wait_timeout_seconds"], self.what)
+        """The cluster once nothing goes on with it any more. One that is to be there has to be well then."""
+        settled = ("ACTIVE",), ("FAILED", None)
+        good, bad = settled if self.params["state"] == "present" else ((*settled[0], *settled[1]), ())
+        return await_status(self.look, good, bad, self.params["wait_timeout_seconds"], self.what)
 
     def present(self):
         cluster = self.look()
@@ -319,7 +320,7 @@ class Run:
         elif cluster["status"] in ON_ITS_WAY and (self.check_mode or not self.params["wait"]):
             return cluster
         else:
-            self.change(self.arrived() or cluster)
+            self.change(self.arrived())
         return self.arrived() if self.params["wait"] and not self.check_mode else cluster
 
     def change(self, cluster):

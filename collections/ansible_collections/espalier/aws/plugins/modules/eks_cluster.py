@@ -304,8 +304,9 @@ class Run:
 
     def arrived(self):
         """The cluster once nothing goes on with it any more. One that is to be there has to be well then."""
-        settled = ("ACTIVE",), ("FAILED", None)
-        good, bad = settled if self.params["state"] == "present" else ((*settled[0], *settled[1]), ())
+        good, bad = ("ACTIVE", "FAILED", None), ()
+        if self.params["state"] == "present":
+            good, bad = ("ACTIVE",), ("FAILED", None)
         return await_status(self.look, good, bad, self.params["wait_timeout_seconds"], self.what)
 
     def present(self):

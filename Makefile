@@ -28,7 +28,7 @@ lab-logs:  ## Logs of the lab's parts (PART=instances for one)
 	@python -m lab logs $(PART)
 
 test:  ## All tests: lint, unit, every role alone, end to end in the lab
-	@bin/setup lab && python -m pytest tests/lint tests/unit tests/molecule tests/e2e
+	@bin/setup lab && python -m pytest tests/lint tests/unit tests/e2e tests/molecule
 
 lint:  ## yamllint, ansible-lint, ruff, shellcheck
 	@bin/setup lab && python -m pytest tests/lint
@@ -52,7 +52,7 @@ rehearse:  ## The long tests: mutations, faults and drills
 	@bin/setup lab && python -m pytest tests/mutations $(wildcard tests/rehearse)
 
 bench:  ## Measure, and write docs/performance.md
-	@bin/setup lab && python tests/bench/bench.py
+	@bin/setup lab && python -m tests.bench.bench && python -m tests.bench.deploys
 
 docs:  ## Write what is generated: inputs in the roles' READMEs, docs/reference.md
 	@bin/setup && python bin/docs.py

@@ -213,9 +213,7 @@ class LoadBalancers(Controller):
                     continue
                 row, spare = present.pop(server.name, None), present.pop(server.spare_name, None)
                 if target["draining"]:
-                    for drained in (row, spare):
-                        if drained and "DRAIN" not in drained["status"]:
-                            runtime.drain(backend, drained["svname"])
+                    self._drain(arn, target, runtime, backend, [drained for drained in (row, spare) if drained])
                     continue
                 if row is None:
                     runtime.add(backend, server, server_options(group, self.settings.time_scale))
@@ -234,6 +232,15 @@ class LoadBalancers(Controller):
             for name in present:
                 runtime.remove(backend, name)
         return found
+
+    def _drain(self, arn: str, target: dict, runtime: RuntimeSocket, backend: str, rows: list[dict[str, str]]) -> None:
+        """No new requests; the API hears whether some are under way."""
+        for row in rows:
+            if "DRAIN" not in row["status"]:
+                runtime.drain(backend, row["svname"])
+        busy = any(int(row["scur"] or 0) + int(row["qcur"] or 0) for row in rows)
+        if busy != target["busy"]:
+            control.call("elbv2_report", settings=self.settings, busy={arn: {target["id"]: busy}})
 
     def _remove_orphans(self, arns: set[str]) -> None:
         """Containers whose load balancer is gone."""

@@ -10,7 +10,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from lab.settings import Settings
+from lab.settings import SETTINGS, Settings
 
 # Where Debian keeps what its administrator trusts besides the distribution's certificates.
 ADDED_AUTHORITIES = Path("/usr/local/share/ca-certificates")
@@ -78,12 +78,13 @@ def certificate_authorities() -> dict[str, str]:
     return {path.name: path.read_text() for path in sorted(ADDED_AUTHORITIES.glob("**/*.crt"))}
 
 
-def environment() -> dict[str, str]:
+def environment(settings: Settings = SETTINGS) -> dict[str, str]:
     """Proxies and pip's settings of the machine, as environment variables."""
     values = {name: os.environ[name] for name in PROXIES if os.environ.get(name)}
     if values:
         # The lab's own addresses are never behind a proxy.
-        local = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "10.0.0.0/16,10.0.0.1,169.254.169.254")))
+        own = f"{settings.network_cidr},{settings.gateway},169.254.169.254"
+        local = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), own)))
         values.update(no_proxy=local, NO_PROXY=local)
     parser = configparser.ConfigParser(interpolation=None)
     parser.read(["/etc/pip.conf", Path.home() / ".pip" / "pip.conf", Path.home() / ".config" / "pip" / "pip.conf"])
@@ -106,7 +107,7 @@ def variables(settings: Settings) -> dict[str, str]:
         "REQUESTS_CA_BUNDLE": bundle,
         "PIP_CERT": bundle,
         "PIP_CACHE_DIR": PIP_CACHE,
-        **environment(),
+        **environment(settings),
     }
 
 

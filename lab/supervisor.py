@@ -244,7 +244,10 @@ class Supervisor:
         removed = self.stop_processes(lambda root: True)
         containers = ids("ps", "--all", "--quiet", "--filter", f"label={LABEL}", "--filter", f"network={self.settings.network}")
         if containers:
-            podman("rm", "--force", "--ignore", "--volumes", "--time", "2", *containers)
+            remove = ("rm", "--force", "--ignore", "--volumes", "--time", "2", *containers)
+            # podman 4.3 calls the state of a container that stops at the same moment improper.
+            if podman(*remove, check=False).returncode:
+                podman(*remove)
             removed.append(f"{len(containers)} container{'s' * (len(containers) > 1)}")
         images = ids("images", "--filter", f"reference={IMAGES}", "--format", "{{.Repository}}:{{.Tag}}")
         if images:

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_http_methods
 from guestbook.forms import EntryForm
 from guestbook.models import Entry
 
-SHOWN_ENTRIES = 50
+SHOWN_ENTRIES = 10
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -8,4 +8,4 @@ Each addition is a module of this package with
   called with `lab.control.call`.
 """
 
-ADDITIONS = ("ec2", "images", "vpc", "autoscaling", "ssm", "rds", "elbv2", "eks", "ecr", "kms")
+ADDITIONS = ("ec2", "images", "vpc", "autoscaling", "ssm", "rds", "elbv2", "s3", "eks", "ecr", "kms")

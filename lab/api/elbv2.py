@@ -10,6 +10,7 @@ import functools
 import hashlib
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from moto.acm.models import AWS_ROOT_CA, CertBundle, acm_backends
@@ -133,11 +134,24 @@ def forward_weights(action: dict[str, Any]) -> list[tuple[str, int]]:
 # --- targets
 
 
+@dataclass
+class Leaving:
+    """A target that drains, with monotonic seconds. Requests are slow at any time scale: only the wait of one that has none is divided."""
+
+    target: dict[str, Any]
+    soonest: float
+    latest: float
+    busy: bool = False
+
+    def gone(self, now: float) -> bool:
+        return now > self.latest or (now > self.soonest and not self.busy)
+
+
 def init_target_group(original: Callable, self: FakeTargetGroup, *arguments: Any, **kwargs: Any) -> None:
     original(self, *arguments, **kwargs)
-    # Of registered targets by id: (state, reason, description). Of leaving ones: (target, end of draining, monotonic seconds).
+    # Of registered targets by id: (state, reason, description).
     self.lab_health: dict[str, tuple[str, str | None, str | None]] = {}
-    self.lab_draining: dict[str, tuple[dict[str, Any], float]] = {}
+    self.lab_draining: dict[str, Leaving] = {}
 
 
 def register(original: Callable, self: FakeTargetGroup, targets: list[dict[str, Any]]) -> None:
@@ -149,12 +163,12 @@ def register(original: Callable, self: FakeTargetGroup, targets: list[dict[str, 
 
 def deregister(self: FakeTargetGroup, targets: list[dict[str, Any]]) -> None:
     """A target that is not registered is no error, says AWS's reference of DeregisterTargets."""
-    delay = SETTINGS.scaled(float(self.attributes["deregistration_delay.timeout_seconds"]))
+    delay, now = float(self.attributes["deregistration_delay.timeout_seconds"]), time.monotonic()
     for target in targets:
         known = self.targets.pop(target["Id"], None)
         health = self.lab_health.pop(target["Id"], None)
         if known and health and health[0] != "unused" and users(self):
-            self.lab_draining[target["Id"]] = (known, time.monotonic() + delay)
+            self.lab_draining[target["Id"]] = Leaving(known, now + SETTINGS.scaled(delay), now + delay)
 
 
 def deregister_terminated(self: FakeTargetGroup, instance_ids: list[str]) -> None:
@@ -164,8 +178,8 @@ def deregister_terminated(self: FakeTargetGroup, instance_ids: list[str]) -> Non
 def draining(target_group: FakeTargetGroup) -> dict[str, dict[str, Any]]:
     """Targets by id whose time to drain is not over."""
     now = time.monotonic()
-    target_group.lab_draining = {key: entry for key, entry in target_group.lab_draining.items() if entry[1] > now}
-    return {key: target for key, (target, _) in target_group.lab_draining.items()}
+    target_group.lab_draining = {key: entry for key, entry in target_group.lab_draining.items() if not entry.gone(now)}
+    return {key: entry.target for key, entry in target_group.lab_draining.items()}
 
 
 def describe_target_health(self: ELBv2Backend, target_group_arn: str, targets: list[dict[str, Any]]) -> list[FakeHealthStatus]:
@@ -274,6 +288,7 @@ def _target(target_group: FakeTargetGroup, target: dict[str, Any], leaving: bool
         "address": instance.private_ip if instance else (None if key.startswith("i-") else key),
         "port": int(target["Port"]),
         "draining": leaving,
+        "busy": leaving and target_group.lab_draining[key].busy,
         "stopped": bool(instance and instance.state in ("stopping", "stopped")),
         "health": None if leaving else target_group.lab_health[key],
     }
@@ -298,7 +313,7 @@ def certificate(body: dict) -> dict:
 
 def report(body: dict) -> dict:
     """The controller's word: `states` of load balancers by ARN, `health` by target group ARN and target id as [state, reason, description],
-    `removed` ARNs of load balancers of which nothing runs any more."""
+    `busy` draining targets by target group ARN and target id, `removed` ARNs of load balancers of which nothing runs any more."""
     elb = backend()
     for arn, state in body.get("states", {}).items():
         if arn in elb.load_balancers:
@@ -307,6 +322,10 @@ def report(body: dict) -> dict:
         for target_id, found in targets.items():
             if arn in elb.target_groups and target_id in elb.target_groups[arn].targets:
                 elb.target_groups[arn].lab_health[target_id] = tuple(found)
+    for arn, targets in body.get("busy", {}).items():
+        for target_id, busy in targets.items():
+            if arn in elb.target_groups and target_id in elb.target_groups[arn].lab_draining:
+                elb.target_groups[arn].lab_draining[target_id].busy = busy
     for arn in body.get("removed", []):
         interfaces.delete(ec2_backends[SETTINGS.account_id][SETTINGS.region], _leaving(elb).pop(arn, None))
     return {}

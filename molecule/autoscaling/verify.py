@@ -79,6 +79,15 @@ def test_machines_are_found_by_their_tags(account):
         assert tags.get("Team") == ("shop" if account.environment == "altered" else None)
 
 
+def test_new_machines_wait_until_they_are_configured(account):
+    name = account.auto_scaling_group()["AutoScalingGroupName"]
+    hook = only(account.client("autoscaling").describe_lifecycle_hooks(AutoScalingGroupName=name)["LifecycleHooks"], "hook")
+    altered = account.environment == "altered"
+    expected = ("altered-shop-birth", 600, "CONTINUE") if altered else ("defaults-django-birth", 1200, "ABANDON")
+    assert (hook["LifecycleHookName"], hook["HeartbeatTimeout"], hook["DefaultResult"]) == expected
+    assert hook["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_LAUNCHING"
+
+
 def test_gone(account):
     assert not account.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
     assert not account.described("describe_launch_templates", "LaunchTemplates")

@@ -1,11 +1,12 @@
-"""Served by the release's own Gunicorn and asked over HTTP; files and rights as the application's user finds them."""
+"""Releases that were fetched from S3: asked over HTTP, one beside the other; files and rights as the application's user finds them."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import pytest
+
+from tests.molecule.fixtures import apply
 
 
 @dataclass
@@ -36,26 +37,21 @@ def release(machine, expected) -> str:
     return machine.output("readlink", "--canonicalize", f"{expected.home}/current")
 
 
-@pytest.fixture
-def served(machine, expected, release):
-    """The machine, with the release on port 8000 as long as a test lasts."""
-    properties = [
-        f"User={expected.user}", f"WorkingDirectory={release}/source", f"EnvironmentFile={release}/environment",
-        f"EnvironmentFile=/run/{expected.name}/environment",
-    ]  # fmt: skip
-    options = [word for value in properties for word in ("--property", value)]
-    gunicorn = [f"{release}/venv/bin/gunicorn", "--bind", "0.0.0.0:8000", "espalier_wsgi:application"]
-    machine.output("systemd-run", "--quiet", "--unit", "probe", *options, f"--setenv=PYTHONPATH={release}/espalier", *gunicorn)
-    deadline = time.monotonic() + 20
-    while not machine.listens(8000):
-        assert time.monotonic() < deadline, machine.output("journalctl", "--no-pager", "--unit", "probe.service")
-        time.sleep(0.2)
-    yield machine
-    machine.output("systemctl", "stop", "probe.service")
-
-
-# As Nginx passes them on.
+LINKS = ("current", "next", "previous")
+# As a load balancer passes them on.
 VISITOR = {"Host": "www.example.com", "X_Forwarded_Proto": "https"}
+
+
+def links(machine, expected) -> dict[str, str]:
+    """Versions that the links name; empty where one leads nowhere."""
+    found = {name: machine.run("readlink", "--canonicalize-existing", f"{expected.home}/{name}").stdout for name in LINKS}
+    return {name: path.rpartition("/")[2].rpartition("-")[0] for name, path in found.items()}
+
+
+def served(machine) -> str:
+    """The version that the page tells, under the machine's own address."""
+    page = machine.get("/", X_Forwarded_Proto="https").body
+    return page.partition('<dd id="release">')[2].partition("<")[0]
 
 
 def setting(machine, release: str, expression: str) -> str:
@@ -64,32 +60,36 @@ def setting(machine, release: str, expression: str) -> str:
     )
 
 
-def test_visitors_of_its_names_are_served(served, expected):
-    page = served.get("/", port=8000, **VISITOR)
-    if served.variables == "defaults":
+def test_visitors_of_its_names_are_served(machine, expected):
+    page = machine.get("/", **VISITOR)
+    if machine.variables == "defaults":
         assert page.status == 400, "no name was given, and one is served"
         return
     assert page.status == 200, page.body[:500]
     assert f'href="{expected.static}guestbook/style.' in page.body, "static files have no hashed names under their URL"
     assert "Secure" in page.headers["set-cookie"]
-    assert served.get("/", port=8000, Host="scanner.example.net", X_Forwarded_Proto="https").status == 400
+    assert machine.get("/", Host="scanner.example.net", X_Forwarded_Proto="https").status == 400
 
 
-def test_checks_are_answered_whatever_they_call_the_machine(served, expected):
-    assert served.get(expected.health, port=8000).status == 200
-    assert served.get(expected.ready, port=8000).status == 200, "SQLite in the data folder does not answer"
+def test_it_is_served_under_its_own_address(machine):
+    """Which instance metadata tells."""
+    assert served(machine) == "1.0"
 
 
-def test_requests_are_counted(served):
-    path = "/numbers" if served.variables == "altered" else "/metrics"
-    served.get("/", port=8000, **VISITOR)
-    assert 'django_http_requests_total{method="GET"' in served.get(path, port=8000).body
+def test_requests_are_counted(machine):
+    path = "/numbers" if machine.variables == "altered" else "/metrics"
+    machine.get("/", **VISITOR)
+    assert 'django_http_requests_total{method="GET"' in machine.get(path).body
 
 
-def test_the_version_is_part_of_the_release_s_name(machine, release, expected):
-    assert release.startswith(f"{expected.home}/releases/")
-    if machine.variables == "altered":
-        assert release.rpartition("/")[2].startswith("2.1-")
+def test_checks_are_answered_whatever_they_call_the_machine(machine, expected):
+    assert machine.get(expected.health, Host="whatever").status == 200
+    assert machine.get(expected.ready, Host="whatever").status == 200, "SQLite in the data folder does not answer"
+
+
+def test_the_first_release_is_the_only_one(machine, release, expected):
+    assert release.startswith(f"{expected.home}/releases/1.0-")
+    assert links(machine, expected) == {"current": "1.0", "next": "1.0", "previous": ""}
 
 
 def test_the_application_cannot_change_its_own_code(machine, release, expected):
@@ -135,6 +135,29 @@ def test_settings_and_environment(machine, release):
 
 def test_addresses_are_read_anew_after_a_boot(machine):
     assert machine.unit("django-environment.service") == ("active", "enabled")
+
+
+def test_later_beside_the_first(machine, expected):
+    assert links(machine, expected) == {"current": "1.0", "next": "2.0", "previous": ""}
+    assert served(machine) == "1.0"
+    assert "[ ] 0002_entry_colour" in machine.output(f"{expected.home}/next/manage", "showmigrations"), "it is migrated before its time"
+
+
+def test_later_switched(machine, expected):
+    assert links(machine, expected) == {"current": "2.0", "next": "2.0", "previous": "1.0"}
+    assert served(machine) == "2.0"
+    assert "[X] 0002_entry_colour" in machine.output(f"{expected.home}/current/manage", "showmigrations")
+
+
+def test_later_switched_back_from_what_does_not_serve():
+    """On one machine, which then serves what it served before. The same release, with a setting that it cannot serve with."""
+    step, broken = {"entries": ["release", "activate"], "version": "2.0"}, {"ROOT_URLCONF": "no_such_package"}
+    done, machine = apply("defaults", scenario_step=step, django_settings=broken, django_answer_timeout_seconds=2)
+    assert done.returncode != 0
+    words = " ".join(done.stdout.split())
+    for part in ("answers 503", "put back on 2.0-", "No module named 'no_such_package'"):
+        assert part in words, done.stdout
+    assert machine.get("/health").status == 200 and served(machine) == "2.0"
 
 
 def test_gone(machine, expected):

@@ -1,8 +1,6 @@
 #!/bin/sh
-# Gunicorn, a user, and an application that tells what it is and can do.
+# A user, and an application that tells what it is and can do.
 set -eu
-apt-get -qq update
-apt-get -qq install --yes --no-install-recommends gunicorn procps >/dev/null
 useradd --system --shell /usr/sbin/nologin probe
 mkdir -p /srv/probe /var/lib/probe
 chown probe:probe /srv/probe /var/lib/probe

@@ -9,6 +9,7 @@ from tests.acceptance import compute
 from tests.acceptance.system import only, tags_of
 
 NAME = {"defaults": "defaults-django-instance-role", "altered": "shop-role"}
+PARAMETERS = {"defaults": ["/DjangoApp/rds_endpoint", "/DjangoApp/release"], "altered": ["/Shop/database"]}
 CHECKS = (compute.check_instance_role_trust, compute.check_instance_role_is_least, compute.check_instance_role_rights)
 
 
@@ -26,12 +27,13 @@ def test_defaults(defaults, check):
 def test_rights_of_the_defaults_name_what_they_are_for(defaults):
     found = statements(defaults)
     bucket = "arn:aws:s3:::defaults-django-static-123456789012"
-    assert found["ReadOwnFolders"]["Resource"] == [f"{bucket}/{folder}/*" for folder in ("releases", "static", "media")]
-    assert found["WriteOwnFolders"]["Resource"] == [f"{bucket}/{folder}/*" for folder in ("static", "media")]
+    assert found["ReadOwnFolders"]["Resource"] == [f"{bucket}/{folder}/*" for folder in ("bundles", "releases", "static", "media")]
+    assert found["WriteOwnFolders"]["Resource"] == [f"{bucket}/{folder}/*" for folder in ("births", "static", "media")]
     scope = "us-east-1:123456789012"
     names = ("django-db-credentials", "django-secret-key")
     assert found["ReadOwnSecrets"]["Resource"] == [f"arn:aws:secretsmanager:{scope}:secret:{name}-??????" for name in names]
-    assert found["ReadOwnParameters"]["Resource"] == [f"arn:aws:ssm:{scope}:parameter/DjangoApp/rds_endpoint"]
+    assert found["ReadOwnParameters"]["Resource"] == [f"arn:aws:ssm:{scope}:parameter{name}" for name in PARAMETERS["defaults"]]
+    assert found["CompleteOwnBirth"]["Resource"].endswith(":autoScalingGroupName/defaults-django-asg")
     assert found["WriteOwnLogs"]["Resource"] == [f"arn:aws:logs:{scope}:log-group:/aws/ec2/django-app:*"]
     assert found["PutOwnMetrics"]["Condition"] == {"StringEquals": {"cloudwatch:namespace": "django-app"}}
 
@@ -45,18 +47,20 @@ def test_rights(altered):
         "ReadOwnSecrets",
         "ReadOwnParameters",
         "DenyOtherParameters",
+        "CompleteOwnBirth",
     }
+    group = "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:*:autoScalingGroupName/shop"
+    assert found["CompleteOwnBirth"]["Resource"] == group
     assert found["ReadOwnFolders"]["Resource"] == ["arn:aws:s3:::shop-files/images/*"]
     assert found["WriteOwnFolders"]["Resource"] == ["arn:aws:s3:::shop-files/uploads/*"]
     assert found["ReadOwnSecrets"]["Resource"] == ["arn:aws:secretsmanager:us-east-1:123456789012:secret:shop-db-??????"]
 
 
 def test_other_parameters_are_denied(account):
-    parameter = "/Shop/database" if account.environment == "altered" else "/DjangoApp/rds_endpoint"
     denial = statements(account)["DenyOtherParameters"]
     assert denial["Effect"] == "Deny"
     assert denial["NotResource"] == [
-        f"arn:aws:ssm:us-east-1:123456789012:parameter{parameter}",
+        *(f"arn:aws:ssm:us-east-1:123456789012:parameter{name}" for name in PARAMETERS[account.environment]),
         "arn:aws:ssm:us-east-1::parameter/aws/service/*",
     ]
 

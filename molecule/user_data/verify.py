@@ -20,9 +20,20 @@ def test_a_second_run_does_no_harm(machine):
     assert machine.unit("amazon-ssm-agent.service") == ("active", "enabled")
 
 
+def test_an_instance_configures_itself(machine):
+    """As far as there is something to configure it with: before the first deploy it goes into service as it is."""
+    log = machine.run("cat", "/var/log/espalier-birth.log").stdout
+    if machine.variables == "defaults":
+        assert not log, "nobody has asked for that"
+        return
+    for words in ("no release yet (/Shop/release)", "no launch hook waits for this instance"):
+        assert words in log, log
+
+
 def test_it_opens_nothing(machine):
     listening = machine.output("ss", "--no-header", "--listening", "--tcp", "--numeric").splitlines()
-    assert not [line for line in listening if "127.0.0." not in line], listening
+    # Instance metadata are another machine's on EC2.
+    assert not [line for line in listening if "127.0.0." not in line and "169.254.169.254" not in line], listening
 
 
 def test_the_agent_s_version(machine):

@@ -1,4 +1,4 @@
-"""Measures what docs/performance.md says, and writes it there: `make bench`, or `python tests/bench/bench.py --help`.
+"""Measures what docs/performance.md says, and writes it there: `make bench`, or `python -m tests.bench.bench --help`.
 
 All of it happens in a fresh clone of the last commit in a temporary folder. Cold means caches and container storage of the run's own, so
 that nobody's caches are deleted; Debian packages that are installed stay installed. The lab of this machine is taken down first.
@@ -22,7 +22,6 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = ROOT / "docs" / "performance.md"
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 SSM_TASKS = 20
 AWS_HALF = ("network", "data", "edge", "compute")
 
@@ -135,9 +134,11 @@ def table(runs: dict[str, Run], per_task: float, commit: str) -> str:
     return "\n".join(lines)
 
 
-def write(text: str) -> None:
-    before, _, rest = REPORT.read_text("utf-8").partition(BEGIN)
-    REPORT.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", "utf-8")
+def write(text: str, part: str = "bench") -> None:
+    """Between the marks of this part of the page."""
+    begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
+    before, _, rest = REPORT.read_text("utf-8").partition(begin)
+    REPORT.write_text(f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}", "utf-8")
     print(f"written: {REPORT}")
 
 

@@ -72,17 +72,18 @@ class Recorder:
             raise AssertionError(f"{name}: no end after {seconds} s\n{tail_of(log)}") from None
         return self._finish(name, process, log, began)
 
-    def interrupt(self, name: str, *command: str, at: str, seconds: float = 600, orphan_seconds: float = 180) -> Outcome:
-        """Kill a command as soon as it prints `at`: it alone, with SIGKILL, as the kernel does when memory is short.
+    def interrupt(self, name: str, *command: str, at: str = "", after: float = 0, orphan_seconds: float = 180) -> Outcome:
+        """Kill a command as soon as it prints `at` and `after` seconds have gone by: it alone, with SIGKILL, as the kernel does when
+        memory is short.
 
         An AssertionError when it ends before, or when what it had started is still there after `orphan_seconds`.
         """
         mark = f"ESPALIER_TEST_RUN={uuid.uuid4()}"
         process, log, began = self._start(name, command, dict([mark.split("=")]))
         try:
-            while at not in log.read_text("utf-8", "replace"):
-                assert process.poll() is None, f"{name}: it ended before {at!r}\n{tail_of(log)}"
-                assert time.monotonic() - began < seconds, f"{name}: no {at!r} after {seconds} s\n{tail_of(log)}"
+            self._await(name, process, log, began, at)
+            while time.monotonic() < began + after:
+                assert process.poll() is None, f"{name}: it ended before {after:.1f} s\n{tail_of(log)}"
                 time.sleep(0.05)
         finally:
             process.kill()
@@ -91,6 +92,26 @@ class Recorder:
         orphans = await_end_of(mark, orphan_seconds)
         assert not orphans, f"{name}: {orphan_seconds} s after its end there are still {orphans}"
         return outcome
+
+    def disturb(self, name: str, *command: str, at: str, act: Callable[[str], None], seconds: float = 900) -> Outcome:
+        """Run to the end, and call `act` with what was printed so far as soon as that holds `at`."""
+        process, log, began = self._start(name, command, None)
+        try:
+            self._await(name, process, log, began, at)
+            act(log.read_text("utf-8", "replace"))
+            process.wait(seconds)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        return self._finish(name, process, log, began)
+
+    @staticmethod
+    def _await(name: str, process: subprocess.Popen, log: Path, began: float, at: str, seconds: float = 600) -> None:
+        while at not in log.read_text("utf-8", "replace"):
+            assert process.poll() is None, f"{name}: it ended before {at!r}\n{tail_of(log)}"
+            assert time.monotonic() - began < seconds, f"{name}: no {at!r} after {seconds} s\n{tail_of(log)}"
+            time.sleep(0.05)
 
     def _start(self, name: str, command: tuple[str, ...], environment: dict[str, str] | None) -> tuple[subprocess.Popen, Path, float]:
         self.count += 1

@@ -155,22 +155,20 @@ def test_up_repairs_what_was_killed(recorder, system):
 
 
 def test_unhealthy_instance_is_replaced(recorder, system):
-    """Its Nginx is gone for good: the group's ELB checks replace it, and `--tags app` makes the newcomer serve."""
+    """Its Nginx is gone for good: the group's ELB checks replace it, and the newcomer configures itself."""
     before = app.instance_ids(system)
     app.output(system, before[0], "systemctl", "mask", "--now", "nginx")
     await_replacement(system, before[0])
-    outcome = succeeded(recorder.playbook("site.yml --tags app, after a replacement", "site.yml", "--tags", "app"))
-    assert outcome.total("changed") > 0
-    await_page(system)
+    await_page(system, 300)
     app.check_page_comes_from_two_instances(system)
+    nothing_changed(recorder.playbook("site.yml --tags app, after a replacement", "site.yml", "--tags", "app"))
 
 
 def test_terminated_instance_is_replaced(recorder, system):
     victim = app.instance_ids(system)[0]
     system.client("autoscaling").terminate_instance_in_auto_scaling_group(InstanceId=victim, ShouldDecrementDesiredCapacity=False)
     await_replacement(system, victim)
-    succeeded(recorder.playbook("site.yml --tags app, after a termination", "site.yml", "--tags", "app"))
-    await_page(system)
+    await_page(system, 300)
     nothing_changed(recorder.playbook("site.yml --tags compute, after a replacement", "site.yml", "--tags", "compute"))
 
 

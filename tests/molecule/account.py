@@ -1,10 +1,11 @@
 """An AWS account of a scenario: the lab's API on a free port, with nothing behind it.
 
-    python -m tests.molecule.account open FOLDER
+    python -m tests.molecule.account open FOLDER [for-machines]
     python -m tests.molecule.account close FOLDER
 
-Machines, databases and load balancers exist on paper: what the lab's controllers would find out is reported at once. FOLDER holds
-the server's port, process id and log; the account is gone with its process.
+Machines, databases and load balancers exist on paper: what the lab's controllers would find out is known by the next request. FOLDER
+holds the server's port, process id and log; the account is gone with its process. It answers on loopback, and on the machines' bridge
+where machines read from it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from lab.processes import Process, stop
@@ -25,52 +27,65 @@ from tests.tree import ROOT
 START_SECONDS = 180
 # Of a run that was killed before it could close its account.
 LIFE_SECONDS = 1800
-STEP_SECONDS = 0.2
 # A NAT gateway's minute is 0.6 s.
 TIME_SCALE = 100
 # Of clusters that are nowhere: in the form of one, and nobody's.
 AUTHORITY = base64.b64encode(b"-----BEGIN CERTIFICATE-----\nbm9ib2R5\n-----END CERTIFICATE-----\n").decode()
 
 
-def serve(folder: Path) -> None:
+class Account:
+    """WSGI: the API, in front of which everything that was on its way has arrived. So no client ever polls."""
+
+    def __init__(self, application: Callable, lock: threading.RLock) -> None:
+        self.application, self.lock = application, lock
+
+    def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
+        with self.lock:
+            try:
+                report()
+            except Exception:
+                logging.exception("report")
+        return self.application(environ, start_response)
+
+
+def serve(folder: str, *options: str) -> None:
     """Answer until the life is over."""
     os.environ["ESPALIER_TIME_SCALE"] = str(TIME_SCALE)
     from werkzeug.serving import make_server
 
     from lab.api import server
+    from lab.network import listen
+    from tests.molecule import machines
 
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=logging.INFO)
     routes = server.load_additions()
     moto = server.DomainDispatcherApplication(server.create_backend_app)
     application = server.Application(moto, routes, logging.getLogger("api"), control=False)
-    listener = make_server("127.0.0.1", 0, application, threaded=True, request_handler=server.QuietHandler)
-    threading.Thread(target=report_for_ever, args=(application,), daemon=True).start()
+    account = Account(application, application.lock)
+    listener = make_server("127.0.0.1", 0, account, threaded=True, request_handler=server.QuietHandler)
+    if options:
+        address = machines.gateway()
+        door = listen(address, listener.port)
+        other = make_server(address, listener.port, account, threaded=True, request_handler=server.QuietHandler, fd=door.fileno())
+        threading.Thread(target=other.serve_forever, daemon=True).start()
     threading.Timer(LIFE_SECONDS, os._exit, (1,)).start()
-    process = Process.of(os.getpid())
-    (folder / "account.tmp").write_text(json.dumps({"port": listener.port, "pid": process.pid, "started": process.started}))
-    (folder / "account.tmp").rename(folder / "account.json")
+    process, file = Process.of(os.getpid()), Path(folder) / "account.json"
+    file.with_suffix(".tmp").write_text(json.dumps({"port": listener.port, "pid": process.pid, "started": process.started}))
+    file.with_suffix(".tmp").rename(file)
     listener.serve_forever()
-
-
-def report_for_ever(application) -> None:
-    while True:
-        with application.lock:
-            try:
-                report()
-            except Exception:
-                logging.exception("report")
-        time.sleep(STEP_SECONDS)
 
 
 def report() -> None:
     """Everything that is on its way has arrived."""
-    from lab.api import ec2, eks, elbv2, rds, scaling
+    from lab.api import ec2, eks, elbv2, images, rds, scaling
 
     scaling.step({})
     arrived = {"pending": "running", "stopping": "stopped", "shutting-down": "terminated"}
     for machine in ec2.list_machines({})["machines"]:
         if machine["state"] in arrived:
             ec2.machine_state({"id": machine["id"], "state": arrived[machine["state"]]})
+    for image in images.list_images({})["wanted"]:
+        images.image_state({"id": image["id"], "state": "available"})
     for snapshot in rds.instances({})["snapshots"]:
         rds.snapshot_report({"archive": snapshot["archive"], "status": "available"})
     for database in rds.instances({})["instances"]:
@@ -98,22 +113,23 @@ def report_cluster(cluster: dict, tell) -> None:
     tell({"name": name, "ready_nodes": ready, "drained": drained, "addons": addons})
 
 
-def open_account(folder: Path) -> None:
+def open_account(folder: str, *options: str) -> None:
     """Start the server and wait until it listens."""
     close_account(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "account.log").open("wb") as log:
-        command = [sys.executable, "-m", "tests.molecule.account", "serve", folder]
-        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    file, log = Path(folder) / "account.json", Path(folder) / "account.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", "tests.molecule.account", "serve", folder, *options]
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
     deadline = time.monotonic() + START_SECONDS
-    while not (folder / "account.json").exists():
+    while not file.exists():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise SystemExit(f"the AWS API does not start:\n{(folder / 'account.log').read_text()}")
+            raise SystemExit(f"the AWS API does not start:\n{log.read_text()}")
         time.sleep(0.1)
 
 
-def close_account(folder: Path) -> None:
-    file = folder / "account.json"
+def close_account(folder: str) -> None:
+    file = Path(folder) / "account.json"
     if file.exists():
         found = json.loads(file.read_text())
         stop([Process(found["pid"], found["started"])])
@@ -121,4 +137,4 @@ def close_account(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"serve": serve, "open": open_account, "close": close_account}[sys.argv[1]](Path(sys.argv[2]))
+    {"serve": serve, "open": open_account, "close": close_account}[sys.argv[1]](*sys.argv[2:])

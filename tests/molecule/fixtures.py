@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ import yaml
 from lab.podman import podman
 from tests.acceptance.system import Answer, System
 from tests.tree import ROOT, VENV_BIN
+
+APPLY_SECONDS = 180
 
 
 def inventory() -> dict:
@@ -33,11 +36,21 @@ class Machine:
     alone: bool
 
     def run(self, *command: str, user: str = "root", seconds: int = 30) -> subprocess.CompletedProcess[str]:
-        """Run a command on it and return it finished, whatever its exit code."""
-        done = podman("exec", "--user", user, self.name, *command, timeout=seconds, check=False)
-        return subprocess.CompletedProcess(
-            command, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+        """Run a command on it and return it finished, whatever its exit code.
+
+        As `podman exec` would, which takes a fifth of a second each time.
+        """
+        entered = ["nsenter", "--target", self.process, "--all", "--", *(["runuser", "--user", user, "--"] if user != "root" else [])]
+        variables = Path("/proc", self.process, "environ").read_text("utf-8").rstrip("\0").split("\0")
+        environment = dict(variable.split("=", 1) for variable in variables)
+        return subprocess.run(
+            [*entered, *command], env=environment, capture_output=True, encoding="utf-8", errors="replace", timeout=seconds, check=False
         )
+
+    @cached_property
+    def process(self) -> str:
+        """Process id of its systemd."""
+        return podman("inspect", "--format", "{{.State.Pid}}", self.name).stdout.decode().strip()
 
     def output(self, *command: str, user: str = "root") -> str:
         """What a command that must succeed prints."""
@@ -53,7 +66,7 @@ class Machine:
         """Whether a unit runs, and whether it will after a boot: ("active", "enabled")."""
         return tuple(self.run("systemctl", verb, name).stdout.strip() for verb in ("is-active", "is-enabled"))
 
-    @property
+    @cached_property
     def address(self) -> str:
         return podman("inspect", "--format", "{{.NetworkSettings.IPAddress}}", self.name).stdout.decode().strip()
 
@@ -79,6 +92,15 @@ def machines() -> list[Machine]:
     project = hashlib.sha1(str(ROOT).encode(), usedforsecurity=False).hexdigest()[:6]
     hosts = inventory()["machines"]["hosts"]
     return [Machine(f"{prefix}-{host}-{project}{suffix}", host, bool(suffix)) for host in hosts for suffix in ("", "-alone")]
+
+
+def apply(host: str, **variables) -> tuple[subprocess.CompletedProcess[str], Machine]:
+    """Apply the role from the controller to the one machine of that set of variables, some of them different."""
+    playbook = ROOT / "molecule" / "shared" / "on_machines.yml"
+    command = ["ansible-playbook", "--inventory", os.environ["MOLECULE_INVENTORY"], "--limit", host, playbook]
+    command += ["--extra-vars", json.dumps(variables)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=APPLY_SECONDS, check=False)
+    return done, next(machine for machine in machines() if machine.variables == host and not machine.alone)
 
 
 def account_of(environment: str) -> System:

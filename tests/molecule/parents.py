@@ -81,6 +81,9 @@ class Parents:
             Tags=[{**tag, "PropagateAtLaunch": False} for tag in self.tags()],
         )
 
+    def static_bucket(self) -> None:
+        self.system.client("s3").create_bucket(Bucket=f"{self.system.prefix}-static-{self.system.account_id}")
+
     def database_secret(self) -> None:
         self.system.client("secretsmanager").create_secret(
             Name=f"{self.system.environment}-credentials",
@@ -102,6 +105,14 @@ class Parents:
             tags={"Project": "django", "Environment": self.system.environment},
         )
         self.system.client("eks").get_waiter("cluster_active").wait(name=name, WaiterConfig={"Delay": 1})
+
+    def old_images(self) -> None:
+        """Two that look as if the role image had made them."""
+        ec2 = self.system.client("ec2")
+        for number in ("1", "2"):
+            image = ec2.register_image(Name=f"old-{self.system.environment}-{number}")["ImageId"]
+            # moto takes no tags with the registration.
+            ec2.create_tags(Resources=[image], Tags=self.tags(ManagedBy="espalier", Role="image", Name=f"{self.system.prefix}-image"))
 
     def certificate(self) -> None:
         acm = self.system.client("acm")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.tree import ROOT
+
+FOLDER = ROOT / ".test" / "molecule"
 # Ansible and apt wait much: two at once keep two cores busy.
 JOBS = int(os.environ.get("MOLECULE_JOBS", "2"))
 LIMIT_SECONDS = 900
@@ -25,6 +29,9 @@ class Outcome:
     returncode: int
     output: str
     seconds: float
+
+    def words(self) -> str:
+        return f"{'passed' if self.returncode == 0 else 'red'} after {self.seconds:.0f} s"
 
     def tail(self, lines: int = 120) -> str:
         """The last lines before molecule cleaned up."""
@@ -50,22 +57,36 @@ def molecule(command: str, scenario: str, root: Path, folder: Path) -> Outcome:
     return Outcome(done.returncode, log.read_text("utf-8", errors="replace"), time.monotonic() - started)
 
 
-@contextmanager
-def side_by_side(jobs: dict[str, Callable[[], Outcome]], say: Callable[[str], None]) -> Iterator[dict[str, Future]]:
-    """Start all jobs, JOBS at once, in their order. `say` gets a line for each that ends."""
-    started, pool = time.monotonic(), ThreadPoolExecutor(JOBS)
+class SideBySide:
+    """Jobs in their order, as many at once as there are workers. `say` gets name and outcome of each that ends."""
 
-    def ended(name: str, future: Future) -> None:
-        if not future.cancelled() and not future.exception():
-            outcome = future.result()
-            say(f"  {name}: {'passed' if outcome.returncode == 0 else 'red'} after {outcome.seconds:.0f} s")
-        if all(other.done() for other in futures.values()):
-            say(f"  {len(futures)} in {time.monotonic() - started:.0f} s, {JOBS} at once")
+    def __init__(self, jobs: dict[str, Callable[[], Outcome]], say: Callable[[str, Outcome], None]) -> None:
+        self.waiting, self.say, self.lock = deque(jobs.items()), say, threading.Lock()
+        self.futures: dict[str, Future] = {name: Future() for name in jobs}
+        self.workers: list[threading.Thread] = []
 
-    futures: dict[str, Future] = {name: pool.submit(job) for name, job in jobs.items()}
-    for name, future in futures.items():
-        future.add_done_callback(lambda done, name=name: ended(name, done))
-    try:
-        yield futures
-    finally:
-        pool.shutdown(cancel_futures=True)
+    def employ(self, count: int) -> None:
+        """Have so many workers."""
+        while len(self.workers) < count:
+            self.workers.append(threading.Thread(target=self._work))
+            self.workers[-1].start()
+
+    def close(self) -> None:
+        """Begin nothing more, and wait for what runs."""
+        self.waiting.clear()
+        for worker in self.workers:
+            worker.join()
+
+    def _work(self) -> None:
+        while True:
+            try:
+                name, job = self.waiting.popleft()
+            except IndexError:
+                return
+            try:
+                outcome = job()
+            except Exception as error:
+                outcome = Outcome(-1, f"{type(error).__name__}: {error}", 0)
+            with self.lock:
+                self.say(name, outcome)
+            self.futures[name].set_result(outcome)

@@ -2,25 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator
-from concurrent.futures import Future
-
 import pytest
 
-from tests.molecule.runner import molecule, side_by_side
 from tests.tree import ROLES, ROOT
-
-FOLDER = ROOT / ".test" / "molecule"
-
-
-@pytest.fixture(scope="session")
-def scenarios(request) -> Iterator[dict[str, Future]]:
-    """The scenarios of this run, all started."""
-    names = [item.callspec.params["role"] for item in request.session.items if item.function is test_scenario]
-    jobs = {name: functools.partial(molecule, "test", name, ROOT, FOLDER / name) for name in names}
-    with side_by_side(jobs, request.config.pluginmanager.get_plugin("terminalreporter").write_line) as futures:
-        yield futures
 
 
 def test_every_role_has_a_scenario():
@@ -30,7 +14,8 @@ def test_every_role_has_a_scenario():
 
 @pytest.mark.parametrize("role", ROLES)
 def test_scenario(role, scenarios, pytestconfig):
+    plugins = pytestconfig.pluginmanager
     # Uncaptured, so that whatever ends meanwhile can be said.
-    with pytestconfig.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
-        outcome = scenarios[role].result()
+    with plugins.get_plugin("capturemanager").global_and_fixture_disabled():
+        outcome = scenarios.outcome(role, plugins.get_plugin("terminalreporter").write_line)
     assert outcome.returncode == 0, f"whole log: .test/molecule/{role}/test.log\n{outcome.tail()}"

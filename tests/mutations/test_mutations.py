@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.molecule.runner import Outcome, molecule, side_by_side
+from tests.molecule.runner import JOBS, Outcome, SideBySide, molecule
 from tests.tree import ROOT
 
 FOLDER = ROOT / ".test" / "mutations"
@@ -130,6 +130,8 @@ def verify_broken(mutation: Mutation) -> Outcome:
     """Apply the broken role and verify it; the outcome is the verification's."""
     folder = FOLDER / mutation.name.replace(" ", "-")
     copy = folder / "tree"
+    # What a run that was killed has left: molecule would believe that all is there.
+    shutil.rmtree(folder, ignore_errors=True)
     copy_of_the_tree(mutation, copy)
     try:
         converged = molecule("converge", mutation.role, copy, folder)
@@ -144,8 +146,11 @@ def verify_broken(mutation: Mutation) -> Outcome:
 def verifications(request) -> Iterator[dict[str, Future]]:
     chosen = [item.callspec.params["mutation"] for item in request.session.items if item.function is test_mutation_is_caught]
     jobs = {mutation.name: functools.partial(verify_broken, mutation) for mutation in chosen}
-    with side_by_side(jobs, request.config.pluginmanager.get_plugin("terminalreporter").write_line) as futures:
-        yield futures
+    write_line = request.config.pluginmanager.get_plugin("terminalreporter").write_line
+    running = SideBySide(jobs, lambda name, outcome: write_line(f"  {name}: {outcome.words()}"))
+    running.employ(JOBS)
+    yield running.futures
+    running.close()
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name.replace(" ", "-"))

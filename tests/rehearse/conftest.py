@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from tests.acceptance.system import System
@@ -13,6 +15,7 @@ from tests.e2e.conftest import (
     recorder,
     system,
 )
+from tests.tree import ROOT
 
 __all__ = [
     "_stop_after_a_failed_build_step",
@@ -30,3 +33,19 @@ def built(recorder) -> System:
     for outcome in (recorder.lab("up", seconds=300), recorder.playbook("site", "site.yml", seconds=1800)):
         assert outcome.returncode == 0, f"exit code {outcome.returncode}, all of it in {outcome.log}\n{outcome.tail()}"
     return System()
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A copy of the reference project with other files added; returns the option that deploys it."""
+
+    def make(**files: str) -> tuple[str, str]:
+        copy = tmp_path / "app"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(ROOT / "app", copy, ignore=shutil.ignore_patterns("__pycache__"))
+        for name, text in files.items():
+            with (copy / name).open("a") as file:
+                file.write(text)
+        return "-e", f"app_path={copy}"
+
+    return make

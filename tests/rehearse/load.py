@@ -107,6 +107,12 @@ class Load:
         more = f"Cookie: csrftoken={cookie[1]}\r\nOrigin: {self.origin}\r\nReferer: {self.origin}/\r\n"
         more += "Content-Type: application/x-www-form-urlencoded\r\n"
         self.form = self.request("POST", form, more)
+        self.rows_before = self.rows(page)
+
+    @staticmethod
+    def rows(page: str) -> int:
+        """How many entries the guest book has, as its page says."""
+        return int(re.search(r"<h2>(\d+) entr", page)[1])
 
     async def one(self, number: int, planned: float, pool: asyncio.Queue[Connection]) -> None:
         post = number % POST_EVERY == 0
@@ -138,6 +144,10 @@ class Load:
             task.add_done_callback(running.discard)
             number += 1
         await asyncio.gather(*running)
+        _, _, body = await Connection(self.host, self.port).ask(self.request("GET"))
+        lost = self.felt.statuses[302] - (self.rows(body.decode()) - self.rows_before)
+        if lost > 0:
+            self.felt.failures.append(f"{lost} entries that were answered are not in the database")
 
     def __enter__(self) -> Load:
         self.error: BaseException | None = None

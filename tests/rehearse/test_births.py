@@ -6,7 +6,6 @@ Stands on a built system with a deployed release, and leaves one behind. Figures
 from __future__ import annotations
 
 import json
-import threading
 import time
 import urllib.request
 from collections.abc import Callable
@@ -14,10 +13,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.acceptance.system import System, lab_shell
+from tests.rehearse.deploying import pointer, served
+from tests.rehearse.load import Load
 
 BIRTH_SECONDS = 600
-# Of a steady client beside the work, a second.
-REQUESTS = 20
 
 
 @pytest.fixture(scope="module")
@@ -77,46 +76,11 @@ def birth(system: System, capacity: int) -> tuple[str, float]:
     return new, time.time() - began
 
 
-def release_of(instance: str) -> str:
-    done = lab_shell(instance, "sh", "-c", "cat /srv/*/current/release.json")
-    return json.loads(done.stdout)["version"]
-
-
-def pointer(system: System) -> str:
-    return system.client("ssm").get_parameter(Name="/DjangoApp/release")["Parameter"]["Value"]
-
-
-class Visitor:
-    """Asks for the page steadily from another thread, and counts what went wrong."""
-
-    def __init__(self, system: System) -> None:
-        self.system, self.failures, self.count, self.stop = system, [], 0, threading.Event()
-        self.thread = threading.Thread(target=self.visit, daemon=True)
-
-    def visit(self) -> None:
-        while not self.stop.wait(1 / REQUESTS):
-            self.count += 1
-            try:
-                status = self.system.get("/").status
-            except OSError as error:
-                status = error
-            if status != 200:
-                self.failures.append((time.strftime("%H:%M:%S"), status))
-
-    def __enter__(self) -> Visitor:
-        self.thread.start()
-        return self
-
-    def __exit__(self, *error) -> None:
-        self.stop.set()
-        self.thread.join(timeout=30)
-
-
 def test_an_instance_of_the_bare_image_serves_the_current_release_by_itself(system, recorder):
     new, seconds = birth(system, 3)
     recorder.say(f"birth of {new} from the bare image: {seconds:.1f} s to the first healthy answer")
     until(lambda: settled(system, 3), 120, "three healthy instances")
-    assert release_of(new) == pointer(system)
+    assert served(system)[new] == pointer(system)
     log = lab_shell(new, "cat", "/var/log/espalier-birth.log").stdout
     assert "launch hook completed: CONTINUE" in log
     scale(system, 2)
@@ -166,18 +130,18 @@ def object_or_none(s3, bucket: str, key: str) -> str | None:
 
 def test_an_image_is_made_and_rolled_out_without_a_lost_request(system, recorder):
     before = set(members(system))
-    with Visitor(system) as visitor:
+    with Load(system.app_url) as load:
         outcome = recorder.playbook("image", "playbooks/image.yml", seconds=1800)
-    recorder.say(f"image and refresh: {visitor.count} requests beside it, {len(visitor.failures)} failed")
+    recorder.say(f"        image and refresh: {load.felt.summary()}")
     assert outcome.returncode == 0, outcome.tail()
-    assert visitor.failures == []
+    assert not load.felt.failures, load.felt.failures[:10]
     now = until(lambda: settled(system, 2), 120, "two healthy instances")
     assert not before & set(now)
     reservations = system.client("ec2").describe_instances(InstanceIds=now)["Reservations"]
     images = {machine["ImageId"] for entry in reservations for machine in entry["Instances"]}
     owned = system.client("ec2").describe_images(Owners=["self"])["Images"]
     assert images <= {image["ImageId"] for image in owned}
-    assert {release_of(instance) for instance in now} == {pointer(system)}
+    assert set(served(system).values()) == {pointer(system)}
     assert system.instances("image") == []
 
 
@@ -185,7 +149,7 @@ def test_an_instance_of_the_image_needs_no_package_and_less_time(system, recorde
     new, seconds = birth(system, 3)
     recorder.say(f"birth of {new} from the baked image: {seconds:.1f} s to the first healthy answer")
     until(lambda: settled(system, 3), 120, "three healthy instances")
-    assert release_of(new) == pointer(system)
+    assert served(system)[new] == pointer(system)
     installed = lab_shell(new, "sh", "-c", "find /var/log/dpkg.log -newer /proc/1/cmdline").stdout
     assert installed == "", "something was installed at the birth"
     scale(system, 2)

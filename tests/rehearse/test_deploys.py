@@ -7,7 +7,6 @@ Figures are printed as they are found; the lab's waits are divided by its time s
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import time
 
@@ -16,6 +15,7 @@ import pytest
 from lab.settings import SETTINGS
 from tests.acceptance import app
 from tests.acceptance.system import System
+from tests.rehearse.deploying import is_unlocked, pointer, served
 from tests.rehearse.load import Load
 from tests.tree import ROOT, VENV_BIN
 
@@ -52,47 +52,14 @@ def system(built) -> System:
 
 
 @pytest.fixture
-def project(tmp_path):
-    """A copy of the reference project with other files added; returns the option that deploys it."""
-
-    def make(**files: str) -> tuple[str, str]:
-        copy = tmp_path / "app"
-        shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(ROOT / "app", copy, ignore=shutil.ignore_patterns("__pycache__"))
-        for name, text in files.items():
-            with (copy / name).open("a") as file:
-                file.write(text)
-        return "-e", f"app_path={copy}"
-
-    return make
-
-
-@pytest.fixture
 def deploy(recorder):
     return lambda name, *options: recorder.playbook(name, "site.yml", "--tags", "app", *options)
-
-
-def pointer(system: System) -> str:
-    return system.client("ssm").get_parameter(Name="/DjangoApp/release")["Parameter"]["Value"]
-
-
-def served(system: System) -> dict[str, str]:
-    """The release of each instance, as its own files say."""
-    found = {}
-    for instance in app.instance_ids(system):
-        found[instance] = json.loads(app.output(system, instance, "cat", "/srv/django-app/current/release.json"))["version"]
-    return found
 
 
 def no_request_failed(recorder, name: str, load: Load) -> None:
     recorder.say(f"        {name}: {load.felt.summary()}")
     assert load.felt.times, "the load asked nothing"
     assert not load.felt.failures, f"{len(load.felt.failures)} failed: {load.felt.failures[:10]}"
-
-
-def is_unlocked(system: System) -> bool:
-    bucket = f"{system.prefix}-static-{system.account_id}"
-    return "Contents" not in system.client("s3").list_objects_v2(Bucket=bucket, Prefix="releases/django-app/lock.json")
 
 
 def test_the_load_alone(recorder, system):
@@ -165,8 +132,10 @@ def test_a_rollback_fails_no_request(recorder, system):
 def test_releases_are_listed(recorder, system):
     outcome = recorder.playbook("releases", "playbooks/releases.yml")
     assert outcome.returncode == 0 and outcome.total("changed") == 0, outcome.tail()
-    (line,) = [line for line in outcome.output.splitlines() if pointer(system) in line]
-    assert "current" in line and "as now" in line
+    serving = pointer(system)
+    (line,) = [line for line in outcome.output.splitlines() if serving in line and " current" in line]
+    assert "as now" in line
+    assert any("rollback" in line and "succeeded" in line and serving in line for line in outcome.output.splitlines()), "not in the log"
 
 
 def test_a_restart_fails_no_request(recorder, system):

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
+
 import ansible_collections
+import botocore.loaders
+import botocore.session
 import pytest
 from moto import mock_aws
 
 from tests.tree import ROOT
 
+# Each test begins and ends with a new account: without moto's 650 images and AWS's 1400 policies in it, and with service models that
+# are read once.
+os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "false"
+LOADER = botocore.loaders.create_loader()
+botocore.session.create_loader = lambda *_arguments: LOADER
 OURS = str(ROOT / "collections" / "ansible_collections")
 if OURS not in ansible_collections.__path__:
     ansible_collections.__path__.append(OURS)

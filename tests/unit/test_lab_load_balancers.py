@@ -41,7 +41,15 @@ def target_group(name="tg", **changes):
 
 
 def target(target_id="i-1", address="10.0.10.5", port=80, stopped=False):
-    return {"id": target_id, "address": address, "port": port, "stopped": stopped, "draining": False, "health": load_balancers.INITIAL}
+    return {
+        "id": target_id,
+        "address": address,
+        "port": port,
+        "stopped": stopped,
+        "draining": False,
+        "busy": False,
+        "health": load_balancers.INITIAL,
+    }
 
 
 def forward(*groups):
@@ -309,6 +317,19 @@ def test_a_deregistered_target_drains_and_is_then_unknown(elb, monkeypatch):
     assert elb.describe_target_health(TargetGroupArn=elb.tg)["TargetHealthDescriptions"] == []
     assert health(elb, Targets=[{"Id": "10.0.10.5"}]) == ("unused", "Target.NotRegistered")
     elb.deregister_targets(TargetGroupArn=elb.tg, Targets=[{"Id": "10.0.10.5"}])
+
+
+def test_a_draining_target_with_requests_has_the_whole_delay(elb, monkeypatch):
+    listen(elb)
+    now = [1000.0]
+    monkeypatch.setattr(addition.time, "monotonic", lambda: now[0])
+    elb.modify_target_group_attributes(TargetGroupArn=elb.tg, Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "30"}])
+    elb.deregister_targets(TargetGroupArn=elb.tg, Targets=[{"Id": "10.0.10.5"}])
+    addition.report({"busy": {elb.tg: {"10.0.10.5": True}}})
+    now[0] += 29
+    assert health(elb) == ("draining", "Target.DeregistrationInProgress")
+    now[0] += 2
+    assert elb.describe_target_health(TargetGroupArn=elb.tg)["TargetHealthDescriptions"] == []
 
 
 def test_a_target_that_comes_back_begins_anew(elb):

@@ -74,7 +74,7 @@ def account():
     options = {"region_name": "us-east-1", "aws_access_key_id": "key", "aws_secret_access_key": "secret"}
     with mock_aws():
         ec2 = boto3.client("ec2", **options)
-        image = ec2.describe_images()["Images"][0]["ImageId"]
+        image = ec2.register_image(Name="ubuntu")["ImageId"]
         instance = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
         ec2.create_tags(Resources=[instance], Tags=[{"Key": "Role", "Value": "app"}])
         report(instance)

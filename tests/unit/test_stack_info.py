@@ -169,7 +169,7 @@ def test_data_is_found_and_a_secret_in_its_recovery_window_says_so(stack_info):
 def test_a_machine_and_what_stands_before_it_are_found(stack_info):
     made = build_network()
     ec2, elbv2 = boto3.client("ec2"), boto3.client("elbv2")
-    image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    image = ec2.register_image(Name="ubuntu")["ImageId"]
     runs = [
         ec2.run_instances(
             ImageId=image,
@@ -180,7 +180,13 @@ def test_a_machine_and_what_stands_before_it_are_found(stack_info):
         )["Instances"][0]["InstanceId"]
         for _ in range(2)
     ]
-    ec2.terminate_instances(InstanceIds=runs[:1])
+    served = [
+        ec2.run_instances(
+            ImageId=image, MinCount=1, MaxCount=1, SubnetId=made["public_a"], TagSpecifications=specify("instance", Role="app")
+        )["Instances"][0]["InstanceId"]
+        for _ in range(2)
+    ]
+    ec2.terminate_instances(InstanceIds=[runs[0], served[0]])
     template = ec2.create_launch_template(
         LaunchTemplateName="lab-django-lt",
         LaunchTemplateData={"ImageId": image, "InstanceType": "t2.micro"},
@@ -197,6 +203,7 @@ def test_a_machine_and_what_stands_before_it_are_found(stack_info):
     )
     found = stack_info()
     assert found["bastion"]["instance_id"] == runs[1]
+    assert found["running_app_ids"] == served[1:]
     assert found["launch_template"] == {"id": template, "name": "lab-django-lt", "latest_version": 1, "image_id": image}
     assert found["load_balancer"]["dns_name"] == balancer["DNSName"]
     assert [(listener["port"], listener["protocol"]) for listener in found["listeners"]] == [(80, "HTTP")]
@@ -206,7 +213,7 @@ def test_a_machine_and_what_stands_before_it_are_found(stack_info):
 def test_scaling_identity_and_monitoring_are_found(stack_info):
     made = build_network()
     autoscaling = boto3.client("autoscaling")
-    image = boto3.client("ec2").describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    image = boto3.client("ec2").register_image(Name="ubuntu")["ImageId"]
     template = {"LaunchTemplateName": "lab-django-lt", "LaunchTemplateData": {"ImageId": image, "InstanceType": "t2.micro"}}
     boto3.client("ec2").create_launch_template(**template)
     autoscaling.create_auto_scaling_group(

@@ -100,3 +100,11 @@ def test_one_that_leaves_is_registered_again(run):
 def test_the_load_balancer_s_reason_is_told(run):
     answer = run(Balancer(a=FAILING), "healthy", timeout_seconds=0)
     assert answer["failed"] is True and "Target.FailedHealthChecks" in answer["msg"] and "Health checks failed" in answer["msg"]
+
+
+def test_one_that_is_terminated_meanwhile_is_not_waited_for(run, monkeypatch):
+    monkeypatch.setattr(target_state, "GONE_SECONDS", 0)
+    balancer = Balancer(a=DRAINING)
+    balancer.then = {"a": [None] * 9}
+    answer = run(balancer, "healthy", timeout_seconds=600)
+    assert answer["failed"] is True and "Target.NotRegistered" in answer["msg"]

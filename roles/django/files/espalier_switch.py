@@ -76,8 +76,10 @@ def serves(url, timeout):
 def since(moment):
     """What Gunicorn and its reader of secrets have said since then, the last lines of it."""
     units = [word for unit in (SERVICE, SOCKET, READER) for word in ("-u", unit)]
-    command = ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--since=@{moment:.0f}", "-n", str(LOG_LINES), *units]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    # With --since, journalctl's own -n counts from the beginning.
+    command = ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--since=@{moment:.0f}", *units]
+    lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    return "\n".join(lines[-LOG_LINES:])
 
 
 def prune(home, keep):

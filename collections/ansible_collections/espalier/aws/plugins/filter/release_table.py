@@ -11,6 +11,7 @@ version_added: 0.2.0
 description:
   - One line for each release, the newest first, with version, age, who made it, whether it serves, served before or is what a
     rollback goes to, and what of its schema is not as in the current one.
+  - Then the newest entries of the log, the newest first, with when, what, from, to, result and who.
 options:
   _input:
     description: What M(espalier.aws.release_info) answers.
@@ -34,6 +35,8 @@ _value:
 
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 HEAD = ("version", "age", "who", "place", "schema")
+LOG_HEAD = ("when", "what", "from", "to", "result", "who")
+LOG_LINES = 10
 
 
 def age(seconds: int) -> str:
@@ -59,11 +62,20 @@ def rows(found: dict) -> list[tuple[str, ...]]:
     return lines
 
 
+def log_rows(log: list[dict]) -> list[tuple[str, ...]]:
+    newest = reversed(log[-LOG_LINES:])
+    return [(*(entry[name] or "-" for name in ("at", "what", "from", "to", "result")), entry["who"].rpartition(":")[2]) for entry in newest]
+
+
+def aligned(table: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    return ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in table]
+
+
 def release_table(found: dict) -> list[str]:
-    table = [HEAD, *rows(found)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(HEAD))]
-    lines = ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in table]
-    lock = found["lock"]
+    lines, lock = aligned([HEAD, *rows(found)]), found["lock"]
+    if found["log"]:
+        lines += ["", *aligned([LOG_HEAD, *log_rows(found["log"])])]
     return [*lines, f"locked by {lock['owner']} since {lock['since']} ({lock['what']})"] if lock else lines
 
 

@@ -286,10 +286,14 @@ def read_vpc_endpoints(clients: Clients, scope: Scope) -> dict[str, Any]:
     return {"vpc_endpoints": endpoints(tagged(clients("ec2"), scope, "describe_vpc_endpoints", "VpcEndpoints"))}
 
 
-def read_bastion(clients: Clients, scope: Scope) -> dict[str, Any]:
-    filters = [*scope.filters, {"Name": "tag:Role", "Values": ["bastion"]}]
+def read_machines(clients: Clients, scope: Scope) -> dict[str, Any]:
+    filters = [*scope.filters, {"Name": "tag:Role", "Values": ["app", "bastion"]}]
     reservations = pages(clients("ec2"), "describe_instances", "Reservations", Filters=filters)
-    return {"bastion": bastion([instance for reservation in reservations for instance in reservation["Instances"]])}
+    by_role: dict[str, list[dict[str, Any]]] = {"app": [], "bastion": []}
+    for instance in [instance for reservation in reservations for instance in reservation["Instances"]]:
+        by_role[tags_of(instance)["Role"]].append(instance)
+    running = [instance["InstanceId"] for instance in by_role["app"] if instance["State"]["Name"] in ("pending", "running")]
+    return {"bastion": bastion(by_role["bastion"]), "running_app_ids": sorted(running)}
 
 
 def read_launch_template(clients: Clients, scope: Scope) -> dict[str, Any]:
@@ -461,7 +465,7 @@ READERS: tuple[Callable[[Clients, Scope], dict[str, Any]], ...] = (
     read_route_tables,
     read_security_groups,
     read_vpc_endpoints,
-    read_bastion,
+    read_machines,
     read_launch_template,
     read_load_balancer,
     read_target_group,

@@ -187,6 +187,12 @@ bastion:
   returned: always
   type: dict
   sample: {instance_id: i-0a9, state: running, private_ip: 10.0.1.10}
+running_app_ids:
+  description: The application's instances that run or are about to. An auto scaling group may count others that are gone.
+  returned: always
+  type: list
+  elements: str
+  sample: [i-0a1, i-0a2]
 instance_profile:
   description: Instance profile of the machines, or null.
   returned: always

@@ -92,6 +92,9 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 
 POLL_SECONDS = 0.5
+# What is said of an instance that is terminated meanwhile, and for some seconds of one that has just been registered.
+GONE = ("Target.NotRegistered", "Target.InvalidState")
+GONE_SECONDS = 10
 # Registered or not, it gets no requests.
 OUT = ("unused",)
 
@@ -111,9 +114,11 @@ class Group:
 
     def wait(self, instance, states, timeout):
         """Its health, and whether it came to one of these states in time."""
-        deadline = time.monotonic() + timeout
+        deadline, seen = time.monotonic() + timeout, time.monotonic()
         while (health := self.of(instance))["state"] not in states:
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            seen = seen if health.get("reason") in GONE else now
+            if now > deadline or now - seen > GONE_SECONDS:
                 return health, False
             time.sleep(POLL_SECONDS)
         return health, True
@@ -148,7 +153,7 @@ def restore(module, group, instance):
         if not done:
             why = " ".join(filter(None, (here.get("reason"), here.get("description"))))
             module.fail_json(
-                msg=f"the load balancer calls {instance} {here['state']} after {module.params['timeout_seconds']} s: {why}",
+                msg=f"the load balancer calls {instance} {here['state']}, and waits in vain for it to be healthy: {why}",
                 target_health=here,
             )
     return not registered, False, here

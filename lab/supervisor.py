@@ -94,7 +94,7 @@ class Supervisor:
             self.await_parts(running, *(part for part in ("metadata", "session_manager", "registry", "cluster_gateway") if part in running))
             if missing:
                 print(f"lab: started {', '.join(missing)}", flush=True)
-            self.tell_of_programs()
+            self.tell_of_kubernetes()
             print(f"lab: up, AWS API at {self.settings.api_url}, time scale {self.settings.time_scale:g}", flush=True)
 
     def down(self) -> None:
@@ -111,11 +111,14 @@ class Supervisor:
                 removed.append(".lab")
             print(f"lab: down, removed {', '.join(removed)}" if removed else "lab: down, there was nothing to remove", flush=True)
 
-    def tell_of_programs(self) -> None:
-        """The first time, Kubernetes is built while everything else goes on."""
+    def tell_of_kubernetes(self) -> None:
+        """The first time, Kubernetes is built while everything else goes on. What it asks of the machine's kernel is looked at, too."""
         if self.settings.kubernetes:
-            from lab.kubernetes import programs
+            from lab.kubernetes import kernel, programs
 
+            trouble = kernel.trouble()
+            if trouble:
+                print(f"lab: WARNING: {trouble}", flush=True)
             missing = programs.missing(self.settings)
             if missing:
                 print(f"lab: building {len(missing)} programs of Kubernetes in the background, see: python -m lab progress", flush=True)

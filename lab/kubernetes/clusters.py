@@ -9,7 +9,7 @@ import time
 from lab import control
 from lab.controller import Controller
 from lab.go import BuildError
-from lab.kubernetes import access, control_plane, nodes, pki, programs
+from lab.kubernetes import access, control_plane, kernel, nodes, pki, programs
 from lab.kubernetes.addons import Addons
 from lab.kubernetes.api_client import ApiError
 from lab.kubernetes.control_plane import KIND, ControlPlane
@@ -145,6 +145,8 @@ class Clusters(Controller):
                     continue
                 if not self.alive(container):
                     self.log.info("%s: bringing up the node %s", plane.name, node["name"])
+                    if trouble := kernel.trouble():
+                        self.log.warning("%s", trouble)
                     nodes.bring_up(plane, node)
                     self.learn(container)
                 if node["state"] == "pending":

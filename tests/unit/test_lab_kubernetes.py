@@ -13,7 +13,7 @@ from cryptography import x509
 
 from lab import go, parts
 from lab.api.eks import addons as catalogue
-from lab.kubernetes import access, addons, gateway, images, nodes, pki, programs
+from lab.kubernetes import access, addons, gateway, images, kernel, nodes, pki, programs
 from lab.kubernetes.api_client import ApiError, place
 from lab.kubernetes.control_plane import ControlPlane, dns_address, first_address
 from lab.settings import Settings
@@ -338,3 +338,26 @@ def test_a_token_names_its_issuer():
 def test_the_scripts_of_containers_may_be_run():
     for name in ("node", "control-plane"):
         assert (Path(ROOT) / "lab/kubernetes/files" / name).stat().st_mode & 0o111
+
+
+# --- the machine's kernel
+
+
+def test_too_few_watchers_are_raised(tmp_path):
+    place = tmp_path / "max_user_instances"
+    place.write_text("128\n")
+    assert kernel.trouble(place) == ""
+    assert place.read_text() == "512"
+    place.write_text("8192\n")
+    kernel.trouble(place)
+    assert place.read_text() == "8192\n", "what a machine has more is its own affair"
+
+
+def test_a_kernel_that_may_not_be_set_is_said_with_what_to_do(tmp_path):
+    class ReadOnly(type(tmp_path)):
+        def write_text(self, *_arguments, **_options):
+            raise OSError(30, "Read-only file system")
+
+    place = tmp_path / "max_user_instances"
+    place.write_text("128\n")
+    assert "sysctl fs.inotify.max_user_instances=512" in kernel.trouble(ReadOnly(place))

@@ -2,8 +2,8 @@
 
 usage: eks_token.py CLUSTER REGION
 
-What `aws eks get-token` prints, without the AWS CLI. Credentials are those that every AWS client would find (environment, profile, role); the
-token tells who they belong to, and serves for a quarter of an hour.
+What `aws eks get-token` prints, without the AWS CLI. Credentials are those that every AWS client would find (environment, profile,
+role); the token tells who they belong to, and serves for a quarter of an hour.
 """
 
 import base64
@@ -40,7 +40,7 @@ def token(cluster, region):
 
 def main():
     cluster, region = sys.argv[1:]
-    until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=TOKEN_MINUTES)
+    until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=TOKEN_MINUTES)
     try:
         status = {"token": token(cluster, region), "expirationTimestamp": until.strftime("%Y-%m-%dT%H:%M:%SZ")}
     except botocore.exceptions.BotoCoreError as error:

@@ -84,6 +84,9 @@ class Supervisor:
             self.check_ports(running)
             self.build()
             network.ensure(self.settings)
+            if self.settings.kubernetes:
+                # inventories/lab goes by it.
+                (self.settings.state / "kubernetes").mkdir(parents=True, exist_ok=True)
             missing = [part for part in wanted(self.settings) if part not in running]
             for part in missing:
                 running[part] = self.start(part)

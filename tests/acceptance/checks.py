@@ -21,6 +21,8 @@ def checks_of(*modules: ModuleType) -> dict[str, Check]:
     }
 
 
-ACCOUNT = checks_of(network, data, edge, compute, cluster, monitoring)
-APPLICATION = checks_of(app, kubernetes, secrets)
+ACCOUNT = checks_of(network, data, edge, compute, monitoring)
+APPLICATION = checks_of(app, secrets)
 EVERYTHING = ACCOUNT | APPLICATION
+# Of a system with a cluster, besides.
+KUBERNETES = checks_of(cluster, kubernetes)

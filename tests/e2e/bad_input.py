@@ -42,11 +42,19 @@ BAD_INPUTS = [
     extra("suite_environment", "Lab_One", name="environment that makes an illegal bucket name"),
     extra("alarms_email", "", name="alarms without an address"),
     structured("min greater than max", '{"autoscaling_min_size": 5}', "autoscaling_min_size", "autoscaling_max_size", "5"),
-    structured("nodes: min greater than desired", '{"eks_node_min_size": 3}', "eks_node_min_size (3)", "eks_node_desired_size"),
     structured(
-        "a cluster that nobody reaches", '{"eks_endpoint_public_cidr_blocks": []}', "eks_endpoint_public_cidr_blocks", "192.0.2.10/32"
+        "nodes: min greater than desired",
+        '{"suite_cluster": true, "eks_node_min_size": 3}',
+        "eks_node_min_size (3)",
+        "eks_node_desired_size",
     ),
-    extra("eks_version", "1.4", "1.35", name="Kubernetes version that is none"),
+    structured(
+        "a cluster that nobody reaches",
+        '{"suite_cluster": true, "eks_endpoint_public_cidr_blocks": []}',
+        "eks_endpoint_public_cidr_blocks",
+        "192.0.2.10/32",
+    ),
+    structured("Kubernetes version that is none", '{"suite_cluster": true, "eks_version": "1.4"}', "eks_version", "1.4", "1.35"),
     extra("app_wsgi", "mysite/wsgi.py", name="WSGI path that cannot be"),
     extra("suite_account_id", "999999999999", "123456789012", name="another account"),
     extra("suite_aws_endpoint_url", "https://ec2.us-east-1.amazonaws.com", name="lab endpoint outside this machine"),

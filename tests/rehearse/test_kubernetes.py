@@ -1,6 +1,7 @@
 """The chart's life on the lab's cluster, under a steady load where visitors must notice nothing; and what Prometheus has to say of it.
 
-Stands on a built system with a cluster, and leaves the release behind that it found. Figures are printed as they are found.
+Builds its own system, with a cluster, and ends with the removal of all of it: the other sequences have a lab without Kubernetes. Figures
+are printed as they are found.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import urllib.request
 
 import pytest
 
-from tests.acceptance import cluster
+from tests.acceptance.checks import EVERYTHING, KUBERNETES
 from tests.acceptance.kubectl import (
     APPLICATION,
     MONITORING,
@@ -31,6 +32,7 @@ from tests.acceptance.kubectl import (
 )
 from tests.acceptance.kubernetes import address
 from tests.acceptance.system import System
+from tests.e2e.leftovers import leftovers
 from tests.e2e.steps import nothing_changed, succeeded
 from tests.rehearse.load import Load
 from tests.tree import ROOT
@@ -39,10 +41,21 @@ RATE = 50
 BOARDS = sorted((ROOT / "k8s" / "dashboards").glob("*.json"))
 
 
+# A lab with everything.
+WITH_KUBERNETES = {"SKIP": ""}
+
+
 @pytest.fixture(scope="module")
-def system(built) -> System:
-    cluster.expected(built)
-    return built
+def system(recorder) -> System:
+    """Also on top of a system that has no cluster yet."""
+    succeeded(recorder.lab("up", seconds=300, environment=WITH_KUBERNETES))
+    succeeded(recorder.playbook("site.yml with a cluster", "site.yml", seconds=3600))
+    return System()
+
+
+@pytest.mark.parametrize("name", EVERYTHING | KUBERNETES)
+def test_acceptance(system, name):
+    (EVERYTHING | KUBERNETES)[name](system)
 
 
 @pytest.fixture
@@ -253,3 +266,18 @@ def test_uninstall_and_install(recorder, system):
     with Load(address(system), rate=10) as load:
         time.sleep(5)
     no_request_failed(recorder, "after the new install", load)
+
+
+def test_destroy_leaves_nothing(recorder, system):
+    """Load balancers of ingresses and volumes of claims go while their controllers live, then the cluster, and the VPC last."""
+    succeeded(recorder.playbook("destroy: all of it", "playbooks/destroy.yml", "-e", "destroy_confirmation=django", seconds=1800))
+    assert system.client("eks").list_clusters()["clusters"] == []
+    assert system.client("elbv2").describe_load_balancers()["LoadBalancers"] == []
+    assert system.described("describe_vpcs", "Vpcs") == []
+    nothing_changed(recorder.playbook("destroy: again", "playbooks/destroy.yml", "-e", "destroy_confirmation=django"))
+
+
+@pytest.mark.cleanup
+def test_lab_down_leaves_nothing(recorder):
+    succeeded(recorder.lab("down", seconds=180))
+    assert leftovers() == []

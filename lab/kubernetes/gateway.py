@@ -63,7 +63,7 @@ class ClusterGateway(Controller):
 
     # --- answers
 
-    def call(self, name: str, **body: Any) -> dict:
+    def call(self, name: str, /, **body: Any) -> dict:
         return control.call(name, settings=self.settings, **body)
 
     def review_token(self, cluster: str, review: dict) -> dict:

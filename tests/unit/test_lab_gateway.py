@@ -23,7 +23,7 @@ class Part(gateway.ClusterGateway):
         self.answers = {"eks_model": {"clusters": [CLUSTER]}, **answers}
         self.asked: list[tuple[str, dict]] = []
 
-    def call(self, name: str, **body):
+    def call(self, name: str, /, **body):
         self.asked.append((name, body))
         return self.answers[name]
 

@@ -107,15 +107,20 @@ def test_an_unknown_region(api):
     assert "us-east-1" in output
 
 
+def cluster(api: Api, **variables) -> str:
+    """Also where the lab of this clone has no Kubernetes."""
+    return site(api, "--tags", "cluster", "-e", json.dumps({"suite_cluster": True, **variables}))
+
+
 def test_a_cluster_that_cannot_be_had(api):
     bad = {"eks_version": "1.12", "eks_node_instance_types": ["t9.nano"], "eks_node_min_size": 3, "eks_endpoint_public_cidr_blocks": []}
-    output = site(api, "--tags", "cluster", "-e", json.dumps(bad))
+    output = cluster(api, **bad)
     assert "eks_node_min_size (3): it is more than eks_node_desired_size" in output
     assert "eks_endpoint_public_cidr_blocks" in output and "192.0.2.10/32" in output
     assert "EKS creates no cluster of this version" in output and "1.35" in output
-    output = site(api, "--tags", "cluster", "-e", json.dumps({"eks_version": 1.30, "eks_node_instance_types": ["t9.nano"]}))
+    output = cluster(api, eks_version=1.30, eks_node_instance_types=["t9.nano"])
     assert "eks_version (1.3)" in output and 'eks_version: "1.35"' in output
-    output = site(api, "--tags", "cluster", "-e", json.dumps({"eks_node_instance_types": ["t9.nano"], "eks_kms_key_arn": "alias/mine"}))
+    output = cluster(api, eks_node_instance_types=["t9.nano"], eks_kms_key_arn="alias/mine")
     assert "eks_node_instance_types (t9.nano): there is no such instance type" in output
     assert "eks_kms_key_arn (alias/mine): this is no ARN of a KMS key" in output
 
@@ -125,7 +130,7 @@ def test_a_cluster_of_somebody_else(api):
     network = {"subnetIds": [subnet["SubnetId"] for subnet in client("ec2").describe_subnets()["Subnets"][:2]]}
     role = "arn:aws:iam::123456789012:role/cluster"
     client("eks").create_cluster(name="django-app", roleArn=role, resourcesVpcConfig=network, tags=tags)
-    output = site(api, "--tags", "cluster")
+    output = cluster(api)
     assert "eks_name (django-app): this cluster of the account belongs to environment production" in output
 
 

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def kubernetes_is_wanted(environment: Mapping[str, str]) -> bool:
+    """`make lab KUBERNETES=1` wants it, SKIP=cluster does not."""
+    asked = environment.get("KUBERNETES", "").lower() not in ("", "0", "no", "false")
+    return asked and "cluster" not in environment.get("SKIP", "").replace(",", " ").split()
 
 
 @dataclass(frozen=True)
@@ -41,8 +48,8 @@ class Settings:
     # Names of what podman makes for clusters begin with it.
     prefix: str = "espalier"
 
-    # Without it the lab has no clusters and no registry of images: `make lab SKIP=cluster,monitoring`.
-    kubernetes: bool = field(default_factory=lambda: "cluster" not in os.environ.get("SKIP", "").replace(",", " ").split())
+    # Without it the lab has no clusters and no registry of images.
+    kubernetes: bool = field(default_factory=lambda: kubernetes_is_wanted(os.environ))
 
     # Waiting times of the data plane (health check intervals, drain, grace) are divided by this; 1 is true time.
     time_scale: float = field(default_factory=lambda: float(os.environ.get("ESPALIER_TIME_SCALE", "10")))

@@ -15,7 +15,7 @@ import time
 import urllib.error
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from lab import control, network
@@ -81,6 +81,9 @@ class Supervisor:
             if "api" not in running:
                 self.start_empty()
                 running = {}
+            elif (self.settings.state / "kubernetes").is_dir():
+                # Once asked for, it is repaired with the rest.
+                self.settings = replace(self.settings, kubernetes=True)
             self.check_ports(running)
             self.build()
             network.ensure(self.settings)

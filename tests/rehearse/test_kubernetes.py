@@ -42,7 +42,7 @@ BOARDS = sorted((ROOT / "k8s" / "dashboards").glob("*.json"))
 
 
 # A lab with everything.
-WITH_KUBERNETES = {"SKIP": ""}
+WITH_KUBERNETES = {"KUBERNETES": "1", "SKIP": ""}
 
 
 @pytest.fixture(scope="module")

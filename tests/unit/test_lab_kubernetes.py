@@ -78,8 +78,13 @@ def test_without_kubernetes_its_parts_are_not_wanted():
     assert not set(parts.KUBERNETES) & set(parts.wanted(Settings(kubernetes=False)))
 
 
-@pytest.mark.parametrize(("skip", "wanted"), [("", True), ("app", True), ("cluster", False), ("cluster,monitoring", False)])
-def test_skip_leaves_kubernetes_out(monkeypatch, skip, wanted):
+@pytest.mark.parametrize(
+    ("kubernetes", "skip", "wanted"),
+    [("1", "", True), ("1", "app", True), ("true", "monitoring", True), ("1", "cluster", False), ("1", "cluster,monitoring", False)]
+    + [("", "", False), ("0", "", False), ("false", "", False), ("No", "app", False)],
+)
+def test_kubernetes_is_there_where_it_is_asked_for(monkeypatch, kubernetes, skip, wanted):
+    monkeypatch.setenv("KUBERNETES", kubernetes)
     monkeypatch.setenv("SKIP", skip)
     assert Settings().kubernetes is wanted
 

@@ -51,7 +51,8 @@ class ControlPlane:
             return
         self._write_files()
         address = network.at(self.address, self.settings)
-        podman("volume", "create", "--ignore", "--label", f"espalier.network={self.settings.network}", self.volume)
+        if podman("volume", "exists", self.volume, check=False).returncode:
+            podman("volume", "create", "--label", f"espalier.network={self.settings.network}", self.volume)
         podman(
             "run", "--detach", "--name", self.container, "--hostname", self.container,
             "--label", f"{LABEL}={KIND}", "--label", f"espalier.id={self.name}", *address,

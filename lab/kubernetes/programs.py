@@ -33,6 +33,8 @@ class Program:
     package: str
     flags: str = ""
     tags: str = ""
+    # Folder of the Go module that pins it, below SOURCE.
+    module: str = "."
 
 
 def kubernetes(name: str) -> Program:
@@ -47,7 +49,7 @@ SCHEDULER = kubernetes("kube-scheduler")
 KUBELET = kubernetes("kubelet")
 PROXY = kubernetes("kube-proxy")
 COREDNS = Program("coredns", "./coredns")
-METRICS_SERVER = Program("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server")
+METRICS_SERVER = Program("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server", module="metrics-server")
 # Of the two dozen clouds that Prometheus can look for targets in, the two that are here: the others take minutes to compile.
 DISCOVERY = "remove_all_sd,enable_kubernetes_sd,enable_aws_sd"
 PROMETHEUS = Program("prometheus", "github.com/prometheus/prometheus/cmd/prometheus", tags=DISCOVERY)
@@ -117,10 +119,9 @@ def fetch(compiler: str, programs: list[Program], tell: Callable[[str], None]) -
             count += 1
             reporter.tell(f"Kubernetes: {count} modules fetched")
 
-    tags = sorted({program.tags for program in programs})
-    for tag in tags:
-        wanted = [program.package for program in programs if program.tags == tag]
-        run([compiler, "list", "-deps", f"-tags={tag}", "-f", "{{.ImportPath}}", *wanted], seen, "its modules cannot be fetched")
+    for module, tags in sorted({(program.module, program.tags) for program in programs}):
+        wanted = [program.package for program in programs if (program.module, program.tags) == (module, tags)]
+        run(module, [compiler, "list", "-deps", f"-tags={tags}", "-f", "{{.ImportPath}}", *wanted], seen, "modules cannot be fetched")
     if count:
         tell(f"Kubernetes: {count} modules fetched in {time.monotonic() - started:.0f} s")
 
@@ -129,7 +130,8 @@ def compile_program(compiler: str, program: Program, target: Path, tell: Callabl
     started, count = time.monotonic(), 0
     reporter = Reporter(tell)
     listed: list[str] = []
-    run([compiler, "list", "-deps", f"-tags={program.tags}", "-f", "{{.ImportPath}}", program.package], listed.append, "cannot be listed")
+    packages = [compiler, "list", "-deps", f"-tags={program.tags}", "-f", "{{.ImportPath}}", program.package]
+    run(program.module, packages, listed.append, "cannot be listed")
 
     def seen(line: str) -> None:
         nonlocal count
@@ -139,7 +141,7 @@ def compile_program(compiler: str, program: Program, target: Path, tell: Callabl
     fresh = target.with_suffix(f".{os.getpid()}")
     flags = f"-s -w {program.flags}".strip()
     command = [compiler, "build", "-v", "-trimpath", "-buildvcs=false", f"-ldflags={flags}", f"-tags={program.tags}", "-o", str(fresh)]
-    run([*command, program.package], seen, f"{program.name} does not build")
+    run(program.module, [*command, program.package], seen, f"{program.name} does not build")
     fresh.replace(target)
     tell(f"{program.name}: built in {time.monotonic() - started:.0f} s, {count} packages compiled, {target.stat().st_size >> 20} MiB")
 
@@ -156,12 +158,12 @@ class Reporter:
             self._last = time.monotonic()
 
 
-def run(command: list[str], seen: Callable[[str], None], failure: str) -> None:
+def run(module: str, command: list[str], seen: Callable[[str], None], failure: str) -> None:
     """Run it beside everything else on the machine, each line of its output given to `seen`. Raises lab.go.BuildError."""
     last: list[str] = []
     with subprocess.Popen(
         ["nice", "-n", "19", *command],
-        cwd=SOURCE, env=go.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        cwd=SOURCE / module, env=go.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
     ) as process:  # fmt: skip
         watchdog = threading.Timer(BUILD_SECONDS, process.kill)
         watchdog.start()

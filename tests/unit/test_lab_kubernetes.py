@@ -36,7 +36,7 @@ def plane(tmp_path) -> ControlPlane:
 
 
 def pinned(module: str) -> str:
-    text = (programs.SOURCE / "go.mod").read_text()
+    text = "".join(path.read_text() for path in sorted(programs.SOURCE.rglob("go.mod")))
     return re.search(rf"^\s*(?:require )?{re.escape(module)} v(\S+)", text, re.MULTILINE)[1]
 
 

@@ -57,10 +57,15 @@ def bytecode(release):
     subprocess.run([release / "venv" / "bin" / "python", "-m", "compileall", "-q", "source", "espalier"], check=False, cwd=release)
 
 
+def readable(release):
+    # By the user of the container. The folder that the context was made in is its owner's alone, and engines keep that.
+    run("chmod", "--recursive", "go+rX", release)
+
+
 def main():
     os.umask(0o022)
     release = Path(sys.argv[1])
-    for step in (virtual_environment, description, static_files, commands, bytecode):
+    for step in (virtual_environment, description, static_files, commands, bytecode, readable):
         step(release)
 
 

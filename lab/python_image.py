@@ -15,7 +15,8 @@ rm -f "$1/etc/hostname" "$1/etc/resolv.conf"
 """
 IMAGE = ServiceImage(
     name="python",
-    packages=("apt", "python3", "python3-venv", "python3-pip", "ca-certificates"),
+    # tzdata: Django knows no time without it, and the registry's image has it.
+    packages=("apt", "python3", "python3-venv", "python3-pip", "ca-certificates", "tzdata"),
     finish=FINISH,
 )
 

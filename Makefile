@@ -6,6 +6,9 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Tags that `make lab` leaves out, for example SKIP=app.
 export SKIP ?=
 
+# Anything but 0, no and false: the lab has a real Kubernetes, too. The first time, it is built for a quarter of an hour.
+export KUBERNETES ?=
+
 .PHONY: help setup lab lab-down lab-status lab-logs plan cost test lint unit molecule mutations e2e rehearse bench docs ee lock logs shell dbshell tunnel
 
 help:  ## List the commands

@@ -45,6 +45,7 @@ def main() -> int:
     commands.add_parser("down", help="remove everything of the lab but the caches")
     commands.add_parser("status", help="what runs in the lab")
     commands.add_parser("build", help="build what the lab needs, into the cache")
+    commands.add_parser("progress", help="how the programs of Kubernetes are built, until they are there")
     logs = commands.add_parser("logs", help="the end of the logs")
     logs.add_argument("part", nargs="?", choices=PARTS)
     logs.add_argument("-n", "--lines", type=int, default=50, help="of each log (default 50)")
@@ -60,6 +61,10 @@ def main() -> int:
         return run_part(arguments.part)
     if arguments.command == "logs":
         return show_logs(arguments.part, arguments.lines, arguments.follow)
+    if arguments.command == "progress":
+        from lab.kubernetes import progress
+
+        return progress.follow(SETTINGS)
     if arguments.command == "status":
         from lab import status
 

@@ -16,7 +16,7 @@ class ControlError(RuntimeError):
     """The route refused or failed; the message holds its own words."""
 
 
-def call(name: str, *, settings: Settings = SETTINGS, timeout_seconds: float = 10, **body) -> dict:
+def call(name: str, /, *, settings: Settings = SETTINGS, timeout_seconds: float = 10, **body) -> dict:
     """Call the control route `name` with `body` as JSON and return its answer.
 
     Raises ControlError when the route fails or does not exist, urllib.error.URLError when the API does not answer.

@@ -43,7 +43,7 @@ def build(base: str = "", tag: str = TAG, settings: Settings = SETTINGS) -> str:
     `base` is a Debian image of a registry; the lab's own when empty. Raises RuntimeError, with the end of the build's log, when it fails.
     """
     started = time.monotonic()
-    stage_session_client(settings)
+    stage_programs(settings)
     own = not base
     base = base or BASE.build(settings)
     print(f"  execution environment: building on {base} ...", flush=True)
@@ -65,13 +65,20 @@ def build(base: str = "", tag: str = TAG, settings: Settings = SETTINGS) -> str:
     return tag
 
 
-def stage_session_client(settings: Settings) -> None:
-    """Put Amazon's client where execution-environment.yml takes it from: the file itself, since ansible-builder copies links as links."""
-    target = settings.state / "ee" / session_client.NAME
-    target.parent.mkdir(parents=True, exist_ok=True)
-    client = session_client.build(settings)
-    if not target.exists() or target.read_bytes() != client.read_bytes():
-        shutil.copy2(client, target)
+def stage_programs(settings: Settings) -> None:
+    """Put Amazon's client, helm and kubectl where execution-environment.yml takes them from: the files themselves, since ansible-builder
+    copies links as links."""
+    folder = settings.state / "ee"
+    folder.mkdir(parents=True, exist_ok=True)
+    tools = Path(sys.executable).parent
+    for name, program in {
+        session_client.NAME: session_client.build(settings),
+        "helm": tools / "helm",
+        "kubectl": tools / "kubectl",
+    }.items():
+        target = folder / name
+        if not target.exists() or target.read_bytes() != program.read_bytes():
+            shutil.copy2(program, target)
 
 
 def lent(folder: Path, own_base: bool) -> list[str]:

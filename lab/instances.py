@@ -48,7 +48,7 @@ class Instances(Controller):
 
     def reconcile(self) -> None:
         control.call("groups_step", settings=self.settings)
-        machines = control.call("machines", settings=self.settings)["machines"]
+        machines = [found for found in control.call("machines", settings=self.settings)["machines"] if not found["cluster"]]
         known = {found["id"] for found in machines}
         # podman is asked only when the account changed: a look costs a tenth of a second of CPU.
         if known != self.known:

@@ -72,7 +72,7 @@ def rules(settings: Settings) -> list[tuple[str, str, list[str]]]:
     """The lab's firewall rules: table, chain, rule. Every one carries the comment by which `remove` finds it."""
     mark = ["--match", "comment", "--comment", COMMENT]
     inside = ["--source", settings.network_cidr, "--protocol", "tcp"]
-    ports = f"{settings.api_port},{settings.metadata_port}"
+    ports = ",".join(map(str, (settings.api_port, settings.metadata_port, settings.cluster_port, settings.pod_identity_port)))
     server = f"{settings.gateway}:{settings.metadata_port}"
     metadata = ["--destination", METADATA_ADDRESS, "--dport", "80", *mark, "--jump", "DNAT", "--to-destination", server]
     doors = ["--destination", settings.gateway, "--match", "multiport", "--dports", ports, *mark, "--jump", "ACCEPT"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lab.controller import Controller
+    from lab.settings import Settings
 
 # The API first: all others read it.
 PARTS: dict[str, str] = {
@@ -19,7 +20,18 @@ PARTS: dict[str, str] = {
     "load_balancers": "lab.load_balancers",
     "security_groups": "lab.security_groups",
     "cloudwatch": "lab.cloudwatch",
+    "registry": "lab.kubernetes.registry",
+    "cluster_gateway": "lab.kubernetes.gateway",
+    "clusters": "lab.kubernetes.clusters",
+    "ingresses": "lab.kubernetes.ingresses",
 }
+# Of Kubernetes, and only there where it is wanted.
+KUBERNETES = ("registry", "cluster_gateway", "clusters", "ingresses")
+
+
+def wanted(settings: Settings) -> list[str]:
+    """The parts that `lab up` starts."""
+    return [part for part in PARTS if settings.kubernetes or part not in KUBERNETES]
 
 
 def controller_class(part: str) -> type[Controller]:

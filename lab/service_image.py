@@ -43,17 +43,22 @@ class ServiceImage:
         image = self.tag
         if podman("image", "exists", image, check=False).returncode == 0:
             return image
-        archive = settings.cache / "images" / f"{self.name}-{image.rpartition(':')[2]}.tar"
+        archive = self.archive(settings)
+        loading = time.monotonic()
+        podman("import", str(archive), image, timeout=300)
+        print(f"  {self.name} image: loaded into podman in {time.monotonic() - loading:.0f} s", flush=True)
+        return image
+
+    def archive(self, settings: Settings = SETTINGS) -> Path:
+        """The root file system's tar in the cache, made when it is not there."""
+        archive = settings.cache / "images" / f"{self.name}-{self.tag.rpartition(':')[2]}.tar"
         if not archive.exists():
             started = time.monotonic()
             print(f"  {self.name} image: building with mmdebstrap ({', '.join(self.packages)} and what they need) ...", flush=True)
             self._bootstrap(archive, settings)
             print(f"  {self.name} image: built in {time.monotonic() - started:.0f} s, {archive.stat().st_size >> 20} MiB", flush=True)
-            drop_older(archive, image)
-        loading = time.monotonic()
-        podman("import", str(archive), image, timeout=300)
-        print(f"  {self.name} image: loaded into podman in {time.monotonic() - loading:.0f} s", flush=True)
-        return image
+            drop_older(archive, self.tag)
+        return archive
 
     def _bootstrap(self, archive: Path, settings: Settings) -> None:
         """Make the root file system's tar. Half-made files never take the archive's name."""

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def kubernetes_is_wanted(environment: Mapping[str, str]) -> bool:
+    """`make lab KUBERNETES=1` wants it, SKIP=cluster does not."""
+    asked = environment.get("KUBERNETES", "").lower() not in ("", "0", "no", "false")
+    return asked and "cluster" not in environment.get("SKIP", "").replace(",", " ").split()
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,17 @@ class Settings:
     session_port: int = 4568  # loopback only
     http_port: int = 8080  # the load balancer's listener 80, on loopback
     https_port: int = 8443  # the load balancer's listener 443, on loopback
+    cluster_port: int = 4569  # gateway only; who the bearer of a token is, asked by the clusters' API servers
+    pod_identity_port: int = 4570  # gateway only; pods reach it as 169.254.170.23:80
+    registry_port: int = 4571  # loopback; on the lab's network the registry is registry.espalier.internal:5000
+
+    # Of the VPC, outside of its subnets: addresses of pods, of which each node has a /24.
+    pod_cidr: str = "10.0.192.0/18"
+    # Names of what podman makes for clusters begin with it.
+    prefix: str = "espalier"
+
+    # Without it the lab has no clusters and no registry of images.
+    kubernetes: bool = field(default_factory=lambda: kubernetes_is_wanted(os.environ))
 
     # Waiting times of the data plane (health check intervals, drain, grace) are divided by this; 1 is true time.
     time_scale: float = field(default_factory=lambda: float(os.environ.get("ESPALIER_TIME_SCALE", "10")))

@@ -6,26 +6,38 @@ from collections.abc import Iterable
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from lab import control, load_balancers
 from lab.controller import Controller
-from lab.parts import PARTS
+from lab.kubernetes import programs
+from lab.kubernetes.progress import latest
+from lab.parts import wanted
 from lab.settings import Settings
-from lab.supervisor import Supervisor
+from lab.supervisor import Supervisor, read_record
 
 
 def show(settings: Settings) -> int:
     """Print the tables. Returns 0 when every part runs, 1 otherwise."""
-    running = Supervisor(settings).running()
-    print(table(("PART", "STATE", "PROCESS", "SINCE"), [part_row(part, running.get(part)) for part in PARTS]))
+    running, record = Supervisor(settings).running(), read_record()
+    # What `lab up` started: it may have left Kubernetes out.
+    expected = list(record["parts"]) if record and record["root"] == str(settings.root) else wanted(settings)
+    print(table(("PART", "STATE", "PROCESS", "SINCE"), [part_row(part, running.get(part)) for part in expected]))
     if "api" in running:
         account = Account(settings)
-        for title, rows in (("INSTANCE", account.instances), ("DATABASE", account.databases), ("LOAD BALANCER", account.load_balancers)):
+        for title, rows in (
+            ("INSTANCE", account.instances),
+            ("DATABASE", account.databases),
+            ("LOAD BALANCER", account.load_balancers),
+            ("CLUSTER", account.clusters),
+        ):
             try:
                 header, *found = rows()
             except (BotoCoreError, ClientError) as error:
                 header, found = (title, "PROBLEM"), [("-", str(error))]
             if found:
                 print("\n" + table(header, found))
-    return 0 if len(running) == len(PARTS) else 1
+    if "clusters" in running and latest(settings) and programs.missing(settings):
+        print(f"\n{latest(settings)}")
+    return 0 if set(expected) <= set(running) else 1
 
 
 def part_row(part: str, process) -> tuple[str, ...]:
@@ -33,7 +45,7 @@ def part_row(part: str, process) -> tuple[str, ...]:
 
 
 class Account(Controller):
-    """The account's machines, databases and load balancers as rows: a header first."""
+    """The account's machines, databases, load balancers and clusters as rows: a header first."""
 
     name = "status"
 
@@ -54,8 +66,8 @@ class Account(Controller):
             yield (found["DBInstanceIdentifier"], found["DBInstanceStatus"], f"{found['Engine']} {found['EngineVersion']}", address)
 
     def load_balancers(self) -> Iterable[tuple[str, ...]]:
-        yield ("LOAD BALANCER", "STATE", "NAME IN THE LAB", "HEALTHY TARGETS")
-        elb = self.client("elbv2")
+        yield ("LOAD BALANCER", "STATE", "NAME IN THE LAB", "URL", "HEALTHY TARGETS")
+        elb, urls = self.client("elbv2"), load_balancers.urls(self.settings)
         groups = elb.describe_target_groups()["TargetGroups"]
         for found in elb.describe_load_balancers()["LoadBalancers"]:
             states = [
@@ -64,7 +76,19 @@ class Account(Controller):
                 if found["LoadBalancerArn"] in group["LoadBalancerArns"]
                 for target in elb.describe_target_health(TargetGroupArn=group["TargetGroupArn"])["TargetHealthDescriptions"]
             ]
-            yield (found["LoadBalancerName"], found["State"]["Code"], found["DNSName"], f"{states.count('healthy')} of {len(states)}")
+            url = urls.get(found["DNSName"], {}).get(80, "-")
+            healthy = f"{states.count('healthy')} of {len(states)}"
+            yield (found["LoadBalancerName"], found["State"]["Code"], found["DNSName"], url, healthy)
+
+    def clusters(self) -> Iterable[tuple[str, ...]]:
+        yield ("CLUSTER", "STATE", "VERSION", "ENDPOINT", "NODES READY", "ADD-ONS")
+        model = {cluster["name"]: cluster for cluster in control.call("eks_model", settings=self.settings)["clusters"]}
+        eks = self.client("eks")
+        for name, cluster in model.items():
+            found = eks.describe_cluster(name=name)["cluster"]
+            addons = " ".join(f"{addon['name']}={addon['status']}" for addon in cluster["addons"]) or "-"
+            nodes = f"{len(cluster['ready_nodes'])} of {len(cluster['nodes'])}"
+            yield (name, found["status"], found["version"], found.get("endpoint", "-"), nodes, addons)
 
 
 def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

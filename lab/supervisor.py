@@ -15,11 +15,11 @@ import time
 import urllib.error
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from lab import control, network
-from lab.parts import PARTS
+from lab.parts import PARTS, wanted
 from lab.podman import IMAGES, LABEL, podman
 from lab.processes import MARK, Process, marked, stop
 from lab.settings import SETTINGS, Settings
@@ -62,9 +62,15 @@ class Supervisor:
         """Make sure of everything that is built and cached. Quick when it is there."""
         from lab import haproxy, image, postgresql, session_client
 
+        builders = [image, session_client, postgresql, haproxy]
+        if self.settings.kubernetes:
+            from lab import python_image
+            from lab.kubernetes import image as kubernetes_image
+
+            builders += [kubernetes_image, python_image]
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
             # list(): the first failure is raised here.
-            list(pool.map(lambda builder: builder.build(self.settings), (image, session_client, postgresql, haproxy)))
+            list(pool.map(lambda builder: builder.build(self.settings), builders))
 
     def up(self) -> None:
         """Bring the lab up, or repair it. Raises LabError when it cannot start."""
@@ -75,19 +81,26 @@ class Supervisor:
             if "api" not in running:
                 self.start_empty()
                 running = {}
+            elif (self.settings.state / "kubernetes").is_dir():
+                # Once asked for, it is repaired with the rest.
+                self.settings = replace(self.settings, kubernetes=True)
             self.check_ports(running)
             self.build()
             network.ensure(self.settings)
-            missing = [part for part in PARTS if part not in running]
+            if self.settings.kubernetes:
+                # inventories/lab goes by it.
+                (self.settings.state / "kubernetes").mkdir(parents=True, exist_ok=True)
+            missing = [part for part in wanted(self.settings) if part not in running]
             for part in missing:
                 running[part] = self.start(part)
                 self.write_record(running)
                 if part == "api":
                     # All others read it.
                     self.await_parts(running, "api")
-            self.await_parts(running, "metadata", "session_manager")
+            self.await_parts(running, *(part for part in ("metadata", "session_manager", "registry", "cluster_gateway") if part in running))
             if missing:
                 print(f"lab: started {', '.join(missing)}", flush=True)
+            self.tell_of_kubernetes()
             print(f"lab: up, AWS API at {self.settings.api_url}, time scale {self.settings.time_scale:g}", flush=True)
 
     def down(self) -> None:
@@ -103,6 +116,18 @@ class Supervisor:
                 shutil.rmtree(self.settings.state)
                 removed.append(".lab")
             print(f"lab: down, removed {', '.join(removed)}" if removed else "lab: down, there was nothing to remove", flush=True)
+
+    def tell_of_kubernetes(self) -> None:
+        """The first time, Kubernetes is built while everything else goes on. What it asks of the machine's kernel is looked at, too."""
+        if self.settings.kubernetes:
+            from lab.kubernetes import kernel, programs
+
+            trouble = kernel.trouble()
+            if trouble:
+                print(f"lab: WARNING: {trouble}", flush=True)
+            missing = programs.missing(self.settings)
+            if missing:
+                print(f"lab: building {len(missing)} programs of Kubernetes in the background, see: python -m lab progress", flush=True)
 
     # --- what there is
 
@@ -151,17 +176,27 @@ class Supervisor:
 
     def check_ports(self, running: dict[str, Process]) -> None:
         settings = self.settings
-        wanted = {
+        ports = {
             "api": [("127.0.0.1", settings.api_port), (settings.gateway, settings.api_port)],
             "metadata": [(settings.gateway, settings.metadata_port)],
             "session_manager": [("127.0.0.1", settings.session_port)],
+            "cluster_gateway": [(settings.gateway, settings.cluster_port), (settings.gateway, settings.pod_identity_port)],
         }
-        places = [place for part, found in wanted.items() if part not in running for place in found]
-        if not podman("ps", "--quiet", "--filter", f"label={LABEL}=load_balancer", "--filter", f"network={settings.network}").stdout:
+        if not settings.kubernetes:
+            del ports["cluster_gateway"]
+        elif not self.has_container("registry"):
+            ports["registry"] = [("127.0.0.1", settings.registry_port)]
+        places = [place for part, found in ports.items() if part not in running for place in found]
+        if not self.has_container("load_balancer"):
             places += [("127.0.0.1", settings.http_port), ("127.0.0.1", settings.https_port)]
         taken = [f"port {port} of {address} is taken by {owner(port)}" for address, port in places if not is_free(address, port)]
         if taken:
             raise LabError("\n".join(taken) + "\nStop what holds it, then run this again.")
+
+    def has_container(self, kind: str) -> bool:
+        """Whether one of this kind runs: it is what holds the port then."""
+        filters = ("--filter", f"label={LABEL}={kind}", "--filter", f"network={self.settings.network}")
+        return bool(podman("ps", "--quiet", *filters).stdout)
 
     # --- parts
 
@@ -194,6 +229,8 @@ class Supervisor:
             "api": lambda: control.call("ping", settings=settings, timeout_seconds=2),
             "metadata": lambda: connect(settings.gateway, settings.metadata_port),
             "session_manager": lambda: connect("127.0.0.1", settings.session_port),
+            "registry": lambda: connect("127.0.0.1", settings.registry_port),
+            "cluster_gateway": lambda: connect(settings.gateway, settings.cluster_port),
         }
         waiting = {part: probes[part] for part in servers}
         while True:

@@ -27,5 +27,8 @@ ADDITIONS = (
     "firewall",
     "secrets",
     "cloudfront",
+    "eks",
+    "ecr",
+    "kms",
     "rights",
 )

@@ -164,6 +164,21 @@ def find(name: str) -> FakeAutoScalingGroup:
         raise ValidationError(f"AutoScalingGroup name not found - AutoScalingGroup: {name} not found") from None
 
 
+def begin_delete(group: FakeAutoScalingGroup) -> None:
+    """Terminate what is in the group; the step in which the last instance has gone forgets the group."""
+    tracking.forget(group.name)
+    group.min_size = group.max_size = group.desired_capacity = 0
+    group.status = "Delete in progress"
+    for state in group.instance_states:
+        if not state.lifecycle_state.startswith("Terminating"):
+            begin_terminate(group, state, "the group is being deleted")
+        # Neither connections nor lifecycle hooks are waited for.
+        state.lab_terminate_at = 0
+        state.lifecycle_state = "Terminating:Proceed"
+    if not group.instance_states:
+        backend().autoscaling_groups.pop(group.name)
+
+
 def patch_responses() -> None:
     def delete_auto_scaling_group(self):
         group = find(self._get_param("AutoScalingGroupName"))
@@ -172,17 +187,7 @@ def patch_responses() -> None:
                 "ResourceInUse",
                 "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance request(s) still in the group.",
             )
-        tracking.forget(group.name)
-        group.min_size = group.max_size = group.desired_capacity = 0
-        group.status = "Delete in progress"
-        for state in group.instance_states:
-            if not state.lifecycle_state.startswith("Terminating"):
-                begin_terminate(group, state, "the group is being deleted")
-            # Neither connections nor lifecycle hooks are waited for.
-            state.lab_terminate_at = 0
-            state.lifecycle_state = "Terminating:Proceed"
-        if not group.instance_states:
-            backend().autoscaling_groups.pop(group.name)
+        begin_delete(group)
         return EmptyResult()
 
     def terminate_instance_in_auto_scaling_group(self):

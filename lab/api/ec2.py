@@ -228,6 +228,8 @@ def list_machines(body: dict) -> dict:
                 "address": instance.private_ip,
                 "hostname": instance.private_dns_name.partition(".")[0],
                 "reboot": instance.lab_reboot_wanted,
+                # A cluster's node is no machine like the others: lab.kubernetes brings it up.
+                "cluster": next((tag["value"] for tag in instance.get_tags() if tag["key"] == "eks:cluster-name"), ""),
             }
             for instance in backend().all_instances()
             if instance.state != "terminated"

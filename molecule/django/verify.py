@@ -76,6 +76,12 @@ def test_it_is_served_under_its_own_address(machine):
     assert served(machine) == "1.0"
 
 
+def test_requests_are_counted(machine):
+    path = "/numbers" if machine.variables == "altered" else "/metrics"
+    machine.get("/", **VISITOR)
+    assert 'django_http_requests_total{method="GET"' in machine.get(path).body
+
+
 def test_checks_are_answered_whatever_they_call_the_machine(machine, expected):
     assert machine.get(expected.health, Host="whatever").status == 200
     assert machine.get(expected.ready, Host="whatever").status == 200, "SQLite in the data folder does not answer"

@@ -6,8 +6,8 @@ import json
 
 HOST = "www.example.com"
 EXPECTED = {
-    "defaults": {"listener": "tcp", "health": "/health", "ready": "/ready"},
-    "altered": {"listener": "unix", "health": "/alive", "ready": "/able"},
+    "defaults": {"listener": "tcp", "health": "/health", "ready": "/ready", "metrics": ("/metrics", 8001)},
+    "altered": {"listener": "unix", "health": "/alive", "ready": "/able", "metrics": ("/numbers", 8009)},
 }
 
 
@@ -50,6 +50,15 @@ def test_the_database_is_nobody_else_s_business(machine):
     path = EXPECTED[machine.variables]["ready"]
     assert machine.get(path).status == (200 if machine.variables == "altered" else 403)
     assert machine.run("curl", "-fsS", f"http://127.0.0.1{path}").returncode == 0
+
+
+def test_metrics_are_for_prometheus(machine):
+    """On a port of their own, which the load balancer does not know, and there only."""
+    path, port = EXPECTED[machine.variables]["metrics"]
+    assert machine.get(path, Host=HOST).status == machine.get(path).status == 404, "the public reads the metrics"
+    assert machine.get(path, port=port).status == (200 if machine.variables == "altered" else 403)
+    assert machine.run("curl", "-fsS", f"http://127.0.0.1:{port}{path}").returncode == 0
+    assert machine.run("curl", "-fsS", f"http://127.0.0.1:{port}/").returncode == 22, "the port answers more than metrics"
 
 
 def test_names_that_nobody_gave_are_refused(machine):

@@ -14,6 +14,11 @@ def outbound(group: dict) -> set[tuple]:
     return rules({**group, "IpPermissions": group["IpPermissionsEgress"]})
 
 
+def client_group(account) -> str:
+    filters = [{"Name": "group-name", "Values": [f"{account.environment}-client"]}]
+    return account.client("ec2").describe_security_groups(Filters=filters)["SecurityGroups"][0]["GroupId"]
+
+
 def test_inbound_rules_of_the_defaults(defaults):
     network.check_security_groups(defaults)
 
@@ -22,8 +27,9 @@ def test_inbound_rules(altered):
     group = {role: altered.security_group(role) for role in ROLES}
     identity = {role: found["GroupId"] for role, found in group.items()}
     assert rules(group["load_balancer"]) == {("tcp", 8443, 8443, "192.0.2.0/24"), ("tcp", 8443, 8443, "198.51.100.0/24")}
-    assert rules(group["app"]) == {("tcp", 8000, 8000, identity["load_balancer"])}
-    assert rules(group["database"]) == {("tcp", 6543, 6543, identity["app"]), ("tcp", 6543, 6543, identity["bastion"])}
+    client = client_group(altered)
+    assert rules(group["app"]) == {("tcp", 8000, 8000, identity["load_balancer"]), ("tcp", 9113, 9113, client)}
+    assert rules(group["database"]) == {("tcp", 6543, 6543, name) for name in (identity["app"], identity["bastion"], client)}
     assert rules(group["bastion"]) == set()
 
 

@@ -90,6 +90,15 @@ def test_the_role_of_the_flow_logs_writes_there_and_nowhere_else(altered):
     assert writing["Resource"] == [arn, f"{arn}:*"]
 
 
+def test_load_balancers_of_a_cluster_find_their_subnets(account):
+    wanted = {"public": "kubernetes.io/role/elb", "private": "kubernetes.io/role/internal-elb"}
+    for tier in SUBNETS:
+        for subnet in account.subnets(tier):
+            tags = {key: value for key, value in tags_of(subnet).items() if key.startswith("kubernetes.io/")}
+            marked = account.environment == "altered" and tier in wanted
+            assert tags == ({wanted[tier]: "1", "kubernetes.io/cluster/shop-cluster": "shared"} if marked else {}), tier
+
+
 def test_names_and_tags(account):
     prefix = "shop" if account.environment == "altered" else account.prefix
     for operation, key in KINDS.items():

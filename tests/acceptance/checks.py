@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import ModuleType
 
-from tests.acceptance import app, compute, data, edge, monitoring, network, secrets
+from tests.acceptance import app, cluster, compute, data, edge, kubernetes, monitoring, network, secrets
 from tests.acceptance.system import System
 
 Check = Callable[[System], None]
@@ -24,3 +24,5 @@ def checks_of(*modules: ModuleType) -> dict[str, Check]:
 ACCOUNT = checks_of(network, data, edge, compute, monitoring)
 APPLICATION = checks_of(app, secrets)
 EVERYTHING = ACCOUNT | APPLICATION
+# Of a system with a cluster, besides.
+KUBERNETES = checks_of(cluster, kubernetes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.acceptance import cluster
 from tests.acceptance.system import System, only, tags_of
 
 ZONES = ["us-east-1a", "us-east-1b"]
@@ -85,8 +86,11 @@ def check_security_groups(system: System) -> None:
     assert all(found["VpcId"] == system.vpc_id() for found in group.values())
     public = {rule for rule in rules(group["load_balancer"]) if rule[3] != "::/0"}
     assert public == {("tcp", 80, 80, ANYWHERE), ("tcp", 443, 443, ANYWHERE)}
-    assert rules(group["app"]) == {("tcp", 80, 80, identity["load_balancer"])}
-    assert rules(group["database"]) == {("tcp", 5432, 5432, identity["app"]), ("tcp", 5432, 5432, identity["bastion"])}
+    # Once a cluster exists, its pods reach the database and its Prometheus the instances.
+    pods = cluster.group(system)
+    assert rules(group["app"]) == {("tcp", 80, 80, identity["load_balancer"]), *([("tcp", 8001, 8001, pods)] if pods else [])}
+    clients = [identity["app"], identity["bastion"], *([pods] if pods else [])]
+    assert rules(group["database"]) == {("tcp", 5432, 5432, client) for client in clients}
     assert rules(group["bastion"]) == set()
     assert rules(group["endpoints"]) == {("tcp", 443, 443, "10.0.0.0/16")}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.acceptance.checks import EVERYTHING
+from tests.acceptance.checks import EVERYTHING, KUBERNETES
 from tests.acceptance.system import System
 
 
@@ -13,6 +13,6 @@ def system() -> System:
     return System()
 
 
-@pytest.mark.parametrize("name", EVERYTHING)
+@pytest.mark.parametrize("name", EVERYTHING | KUBERNETES)
 def test_built_system(system, name):
-    EVERYTHING[name](system)
+    (EVERYTHING | KUBERNETES)[name](system)

@@ -46,7 +46,7 @@ def processes() -> list[str]:
 
 def sockets() -> list[str]:
     ports = (SETTINGS.api_port, SETTINGS.metadata_port, SETTINGS.session_port, SETTINGS.http_port, SETTINGS.https_port)
-    return [f"listener on port {port}" for port in ports if answers(port)]
+    return [f"listener on port {port}" for port in (*ports, SETTINGS.registry_port) if answers(port)]
 
 
 def answers(port: int) -> bool:

@@ -141,7 +141,10 @@ class Recorder:
 
 
 def clean_environment() -> dict[str, str]:
-    """A new shell with only `.venv` activated: no AWS variable, no colour."""
+    """A new shell with only `.venv` activated: no AWS variable, no colour. A lab that it brings up has no Kubernetes.
+
+    Building a cluster takes longer than all the rest; it has a sequence of its own, tests/rehearse/test_kubernetes.py.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ANSIBLE_", "PYTEST_"))}
     return {
         **kept,
@@ -149,6 +152,7 @@ def clean_environment() -> dict[str, str]:
         "VIRTUAL_ENV": str(VENV_BIN.parent),
         "NO_COLOR": "1",
         "ANSIBLE_NOCOLOR": "1",
+        "KUBERNETES": "",
     }
 
 

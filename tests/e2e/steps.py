@@ -6,9 +6,13 @@ import os
 import signal
 import time
 
+from lab.parts import wanted
 from lab.podman import podman
-from lab.settings import SETTINGS
+from lab.settings import SETTINGS, Settings
 from lab.supervisor import read_pid
+
+# Of a lab as the recorder brings it up.
+PARTS = wanted(Settings(kubernetes=False))
 
 
 def succeeded(outcome):

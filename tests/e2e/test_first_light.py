@@ -10,7 +10,6 @@ import shutil
 
 import pytest
 
-from lab.parts import PARTS
 from lab.podman import podman
 from lab.settings import SETTINGS
 from tests.acceptance import app, edge, secrets
@@ -21,7 +20,7 @@ from tests.e2e.bad_input import BAD_INPUTS, BadInput
 from tests.e2e.execution_environment import lab_variables
 from tests.e2e.leftovers import leftovers
 from tests.e2e.search import places_with_a_secret
-from tests.e2e.steps import await_page, await_replacement, kill_one, kill_part, nothing_changed, succeeded
+from tests.e2e.steps import PARTS, await_page, await_replacement, kill_one, kill_part, nothing_changed, succeeded
 from tests.tree import ROOT, load_yaml
 
 TAGS = ["network", "data", "edge", "compute", "app"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -32,6 +35,30 @@ def test_workflow_may_only_read_and_ends_by_itself(path):
     workflow = load_yaml(path)
     assert workflow["permissions"] == {"contents": "read"}
     assert all(job.get("timeout-minutes") for job in workflow["jobs"].values())
+
+
+@each_workflow
+def test_jobs_get_no_more_than_an_identity(path):
+    given = [job.get("permissions", {}) for job in load_yaml(path)["jobs"].values()]
+    assert all(rights.items() <= {"contents": "read", "id-token": "write"}.items() for rights in given)
+
+
+@each_workflow
+def test_workflow_is_one_by_githubs_schema(path):
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_image_is_pushed_under_two_names_from_main_alone():
+    workflow = load_yaml(ROOT / ".github" / "workflows" / "docker-build.yml")
+    assert workflow[True]["push"] == {"branches": ["main"]} and "pull_request" not in workflow[True]
+    (job,) = workflow["jobs"].values()
+    (push,) = [step["with"] for step in job["steps"] if "build-push-action" in step.get("uses", "")]
+    assert push["tags"].splitlines() == ["${{ env.IMAGE }}:latest", "${{ env.IMAGE }}:${{ github.sha }}"]
+    assert push["file"] == "app/Dockerfile" and push["push"] is True
+    text = json.dumps(job)
+    assert "secrets.DOCKERHUB_USERNAME" in text and "secrets.DOCKERHUB_TOKEN" in text and "role-to-assume" in text
 
 
 @each_workflow

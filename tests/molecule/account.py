@@ -10,6 +10,7 @@ where machines read from it.
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import os
@@ -28,6 +29,8 @@ START_SECONDS = 180
 LIFE_SECONDS = 1800
 # A NAT gateway's minute is 0.6 s.
 TIME_SCALE = 100
+# Of clusters that are nowhere: in the form of one, and nobody's.
+AUTHORITY = base64.b64encode(b"-----BEGIN CERTIFICATE-----\nbm9ib2R5\n-----END CERTIFICATE-----\n").decode()
 
 
 class Account:
@@ -74,7 +77,7 @@ def serve(folder: str, *options: str) -> None:
 
 def report() -> None:
     """Everything that is on its way has arrived."""
-    from lab.api import ec2, elbv2, images, rds, scaling
+    from lab.api import ec2, eks, elbv2, images, rds, scaling
 
     scaling.step({})
     arrived = {"pending": "running", "stopping": "stopped", "shutting-down": "terminated"}
@@ -90,6 +93,24 @@ def report() -> None:
         rds.report({"resource_id": database["resource_id"], "was": database["status"], "status": status})
     model = elbv2.model({})
     elbv2.report({"states": {found["arn"]: "active" for found in model["load_balancers"]}, "removed": model["leaving"]})
+    for cluster in eks.clusters.model({})["clusters"]:
+        report_cluster(cluster, eks.clusters.report)
+
+
+def report_cluster(cluster: dict, tell) -> None:
+    """An API server that answers, nodes that are Ready, add-ons that run."""
+    name, was = cluster["name"], cluster["status"]
+    if was == "CREATING":
+        tell(
+            {"name": name, "was": was, "status": "ACTIVE", "endpoint": f"https://{cluster['address']}", "certificate_authority": AUTHORITY}
+        )
+    elif was == "DELETING":
+        tell({"name": name, "was": was, "status": "deleted"})
+        return
+    ready = [node["id"] for node in cluster["nodes"] if node["state"] == "running"]
+    addons = {found["name"]: {"status": "deleted" if found["status"] == "DELETING" else "ACTIVE"} for found in cluster["addons"]}
+    drained = [node["id"] for node in cluster["nodes"] if node["leaving"]]
+    tell({"name": name, "ready_nodes": ready, "drained": drained, "addons": addons})
 
 
 def open_account(folder: str, *options: str) -> None:

@@ -17,7 +17,7 @@ import yaml
 
 from lab.podman import podman
 from tests.acceptance.system import Answer, System
-from tests.tree import ROOT
+from tests.tree import ROOT, VENV_BIN
 
 APPLY_SECONDS = 180
 
@@ -106,6 +106,15 @@ def apply(host: str, **variables) -> tuple[subprocess.CompletedProcess[str], Mac
 def account_of(environment: str) -> System:
     server = json.loads((Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "account.json").read_text())
     return System(environment=environment, endpoint_url=f"http://127.0.0.1:{server['port']}")
+
+
+def kubernetes(program: str, *arguments: str, check: bool = True) -> str:
+    """What kubectl or helm print, asked of the scenario's cluster."""
+    kubeconfig = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "kubeconfig"
+    environment = {**os.environ, "PATH": f"{VENV_BIN}:{os.environ['PATH']}", "KUBECONFIG": str(kubeconfig)}
+    done = subprocess.run([program, *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert not check or done.returncode == 0, f"{program} {' '.join(arguments)}: {done.stderr}"
+    return done.stdout
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -44,6 +44,13 @@ class Parents:
                 GroupName=name, Description=role, VpcId=self.system.vpc_id(), TagSpecifications=labels
             )
 
+    def client(self) -> None:
+        """A group that is nobody's, such as a cluster's own."""
+        made = self.system.client("ec2").create_security_group(
+            GroupName=f"{self.system.environment}-client", Description="client", VpcId=self.system.vpc_id()
+        )
+        self.made["client"] = made["GroupId"]
+
     def instance_profile(self) -> None:
         iam, name = self.system.client("iam"), f"{self.system.prefix}-instance-role"
         iam.create_instance_profile(InstanceProfileName=name, Tags=self.tags())
@@ -88,6 +95,21 @@ class Parents:
             SecretString=json.dumps({"username": "postgres", "password": "only-on-paper"}),
             Tags=self.tags(),
         )
+
+    def cluster(self) -> None:
+        """Without nodes."""
+        name = f"{self.system.environment}-cluster"
+        trust = {"Effect": "Allow", "Principal": {"Service": "eks.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        role = self.system.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
+        self.system.client("eks").create_cluster(
+            name=name,
+            roleArn=role,
+            resourcesVpcConfig={"subnetIds": [subnet["SubnetId"] for subnet in self.system.subnets("private")]},
+            accessConfig={"authenticationMode": "API"},
+            tags={"Project": "django", "Environment": self.system.environment},
+        )
+        self.system.client("eks").get_waiter("cluster_active").wait(name=name, WaiterConfig={"Delay": 1})
 
     def old_images(self) -> None:
         """Two that look as if the role image had made them."""

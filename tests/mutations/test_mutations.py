@@ -46,9 +46,7 @@ MUTATIONS = [
     ),
     Mutation(
         "missing security group rule", "security_groups", "vars/main.yml",
-        'app:\n    - rule_desc: Requests and health checks of the load balancer\n      proto: tcp\n'
-        '      ports: ["{{ security_groups_app_port }}"]\n      group_name: ["{{ __security_groups_names.load_balancer }}"]\n',
-        "app: []\n",
+        'app: "{{ __security_groups_app_inbound + __security_groups_metrics_clients }}"\n', "app: []\n",
         "test_inbound_rules",
     ),
     Mutation(
@@ -123,6 +121,27 @@ MUTATIONS = [
         "publicly accessible database", "database", "tasks/instance.yml",
         "publicly_accessible: false", "publicly_accessible: true",
         "the database has a public address",
+    ),
+    Mutation(
+        "nodes whose pods get their rights", "eks", "tasks/nodes.yml",
+        "http_put_response_hop_limit: 1", "http_put_response_hop_limit: 2",
+        "a pod would get its node's rights",
+    ),
+    Mutation(
+        "role for any pod", "pod_identity", "vars/main.yml",
+        '          aws:RequestTag/kubernetes-namespace: "{{ pod_identity_namespace }}"\n', "",
+        "test_role_trusts_these_pods_only",
+    ),
+    Mutation(
+        "image tags that change their meaning", "ecr", "tasks/main.yml",
+        'immutable_tags: "{{ ecr_immutable_tags }}"', "immutable_tags: false",
+        "test_defaults",
+    ),
+    Mutation(
+        "load balancers of any cluster", "load_balancer_controller", "vars/policy.yml",
+        '      Resource: "*"\n      Condition:\n        StringEquals: "{{ __load_balancer_controller_asked }}"\n',
+        '      Resource: "*"\n      Condition: {}\n',
+        "test_what_it_makes_is_marked",
     ),
 ]  # fmt: skip
 

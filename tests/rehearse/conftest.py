@@ -27,6 +27,11 @@ __all__ = [
 ]
 
 
+def pytest_collection_modifyitems(items):
+    """The cluster's sequence comes last: it builds a system of its own, and removes it."""
+    items.sort(key=lambda item: item.path.name == "test_kubernetes.py")
+
+
 @pytest.fixture(scope="session")
 def built(recorder) -> System:
     """The system, as site.yml leaves it."""

@@ -47,6 +47,45 @@ def test_instance_types(aws):
     assert (wrong["variable"], wrong["value"]) == ("app_type", "t2.mirco")
 
 
+def cluster(aws, name="django-app", version="1.35", types=("t3.medium",), enabled=True):
+    values = {"name": name, "version": version, "types": list(types), "enabled": enabled}
+    return aws_checks.cluster(aws, zones=ZONES, **{key: Input(f"eks_{key}", value) for key, value in values.items()})
+
+
+@pytest.fixture
+def versions(aws):
+    """moto does not say which versions EKS creates."""
+    with Stubber(aws.clients["eks"]) as stub:
+        stub.add_client_error("describe_cluster", "ResourceNotFoundException")
+        answer = [{"clusterVersion": version} for version in ("1.33", "1.35", "1.34")]
+        stub.add_response("describe_cluster_versions", {"clusterVersions": answer})
+        yield
+
+
+def test_a_cluster_that_eks_creates(aws, versions):
+    assert cluster(aws) == []
+
+
+def test_a_version_that_eks_does_not_create(aws, versions):
+    wrong = one(cluster(aws, version="1.28"))
+    assert (wrong["variable"], wrong["fix"]) == ("eks_version", "Set eks_version to one of: 1.35, 1.34, 1.33.")
+
+
+def test_nodes_that_the_zones_do_not_have(aws, versions):
+    assert one(cluster(aws, types=["t3.medium", "t9.nano"]))["value"] == "t9.nano"
+
+
+def test_a_cluster_of_another_environment(aws):
+    network = {"subnetIds": [aws.clients["ec2"].describe_subnets()["Subnets"][0]["SubnetId"]]}
+    role = "arn:aws:iam::123456789012:role/x"
+    for name, tags in (("ours", OURS), ("theirs", THEIRS)):
+        plain = {tag["Key"]: tag["Value"] for tag in tags}
+        aws.clients["eks"].create_cluster(name=name, roleArn=role, resourcesVpcConfig=network, tags=plain)
+    assert cluster(aws, name="ours", version="1.12") == [], "it is there, whatever can be made today"
+    assert "environment staging" in one(cluster(aws, name="theirs"))["problem"]
+    assert cluster(aws, name="theirs", enabled=False) == []
+
+
 def database(aws, **values):
     values = {"version": "16.4", "instance_class": "db.t3.micro", "storage_type": "gp2", "multi_az": True, **values}
     inputs = {name: Input(f"database_{name}", value) for name, value in values.items()}

@@ -266,6 +266,58 @@ def test_zones():
     assert "two different" in one(input_checks.zones(Input("zones", ["us-east-1a"]), region))["problem"]
 
 
+def endpoint(public=True, private=True, blocks=("192.0.2.0/24",), enabled=True):
+    values = {"public": public, "private": private, "cidr_blocks": list(blocks), "enabled": enabled}
+    return input_checks.endpoint_access(**{name: Input(name, value) for name, value in values.items()})
+
+
+def test_somebody_reaches_the_api_server():
+    assert endpoint() == endpoint(public=False, blocks=()) == endpoint(public=False, private=False, enabled=False) == []
+    assert one(endpoint(public=False, private=False))["problem"] == "the API server could be reached from nowhere."
+    assert one(endpoint(blocks=()))["variable"] == "cidr_blocks"
+    assert "host bits" in one(endpoint(blocks=["192.0.2.1/24"]))["problem"]
+
+
+@pytest.mark.parametrize("version", ["1.35", "1.40"])
+def test_a_kubernetes_version(version):
+    assert input_checks.kubernetes_version(Input("eks_version", version)) == []
+
+
+@pytest.mark.parametrize("version", ["1.3", "v1.35", "1.35.4", "latest", "", None])
+def test_no_kubernetes_version(version):
+    assert '"1.35"' in one(input_checks.kubernetes_version(Input("eks_version", version)))["fix"]
+
+
+def test_helm_where_there_is_to_be_a_cluster(monkeypatch):
+    monkeypatch.setattr(input_checks.shutil, "which", lambda name: None)
+    assert "bin/setup" in one(input_checks.helm(Input("suite_cluster", True)))["fix"]
+    assert input_checks.helm(Input("suite_cluster", False)) == []
+    monkeypatch.setattr(input_checks.shutil, "which", lambda name: f"/bin/{name}")
+    assert input_checks.helm(Input("suite_cluster", True)) == []
+
+
+def test_a_key_by_its_arn():
+    region, key = Input("suite_region", "us-east-1"), "arn:aws:kms:us-east-1:123456789012:key/0-1"
+    assert input_checks.kms_key_arn(Input("key", key), region) == input_checks.kms_key_arn(Input("key", ""), region) == []
+    for wrong in (key.replace("us-east-1", "eu-west-1"), "alias/mine", key.replace(":key/", ":alias/")):
+        assert one(input_checks.kms_key_arn(Input("key", wrong), region))["value"] == wrong
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        ("cluster", "django-app", "-app"),
+        ("node_group", "django-workers", "w" * 64),
+        ("repository", "lab-django-app", "Lab"),
+        ("kms_alias", "lab-django-eks", "aws/eks"),
+    ],
+)
+def test_names_of_kubernetes(kind, good, bad):
+    where = {"environment": Input("env", "lab"), "account": Input("account", "123456789012")}
+    assert input_checks.names(**where, names={kind: Input("name", good)}) == []
+    assert one(input_checks.names(**where, names={kind: Input("name", bad)}))["variable"] == "name"
+
+
 def test_a_table():
     table = [
         {"check": "between", "value": "days", "least": 0, "most": 35},

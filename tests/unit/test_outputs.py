@@ -19,7 +19,7 @@ KEYS = {"aws_endpoint_url", "environment", "app_url", "release", "instances", "d
 
 def write(folder, *instances: str, release: str = "") -> dict:
     group = {"name": "lab-django-asg", "instances": [{"id": instance} for instance in instances]} if instances else None
-    stack = dict.fromkeys(("database", "bastion", "vpc", "topic_arn")) | {
+    stack = dict.fromkeys(("database", "bastion", "vpc", "topic_arn", "cluster", "repository")) | {
         "account_id": "123456789012",
         "region": "us-east-1",
         "listeners": [],

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import threading
 from urllib.parse import parse_qs
 
 import pytest
+from moto.eks.models import EKSBackend
+from moto.eks.responses import EKSResponse
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
+from lab.api import eks
 from tests.tree import ROOT
+from tests.unit.moto_patches import client, patched
 
 READS = ("Describe", "Get", "List", "Head")
 
@@ -43,9 +48,11 @@ class Api:
 
 @pytest.fixture(scope="module")
 def api():
-    api = Api()
-    yield api
-    api.server.shutdown()
+    # moto's EKS does not say which versions it creates.
+    with patched(eks, EKSBackend, EKSResponse):
+        api = Api()
+        yield api
+        api.server.shutdown()
 
 
 def site(api: Api, *options: str, **environment: str) -> str:
@@ -98,6 +105,33 @@ def test_an_unknown_region(api):
     output = site(api, "-e", "suite_region=us-esat-1")
     assert "suite_region (us-esat-1)" in output
     assert "us-east-1" in output
+
+
+def cluster(api: Api, **variables) -> str:
+    """Also where the lab of this clone has no Kubernetes."""
+    return site(api, "--tags", "cluster", "-e", json.dumps({"suite_cluster": True, **variables}))
+
+
+def test_a_cluster_that_cannot_be_had(api):
+    bad = {"eks_version": "1.12", "eks_node_instance_types": ["t9.nano"], "eks_node_min_size": 3, "eks_endpoint_public_cidr_blocks": []}
+    output = cluster(api, **bad)
+    assert "eks_node_min_size (3): it is more than eks_node_desired_size" in output
+    assert "eks_endpoint_public_cidr_blocks" in output and "192.0.2.10/32" in output
+    assert "EKS creates no cluster of this version" in output and "1.35" in output
+    output = cluster(api, eks_version=1.30, eks_node_instance_types=["t9.nano"])
+    assert "eks_version (1.3)" in output and 'eks_version: "1.35"' in output
+    output = cluster(api, eks_node_instance_types=["t9.nano"], eks_kms_key_arn="alias/mine")
+    assert "eks_node_instance_types (t9.nano): there is no such instance type" in output
+    assert "eks_kms_key_arn (alias/mine): this is no ARN of a KMS key" in output
+
+
+def test_a_cluster_of_somebody_else(api):
+    tags = {"Project": "django", "Environment": "production"}
+    network = {"subnetIds": [subnet["SubnetId"] for subnet in client("ec2").describe_subnets()["Subnets"][:2]]}
+    role = "arn:aws:iam::123456789012:role/cluster"
+    client("eks").create_cluster(name="django-app", roleArn=role, resourcesVpcConfig=network, tags=tags)
+    output = cluster(api)
+    assert "eks_name (django-app): this cluster of the account belongs to environment production" in output
 
 
 def test_zones_that_aws_does_not_have_and_an_application_without_an_instance(api):

@@ -32,7 +32,8 @@ SOURCE = {
 def index(tmp_path, monkeypatch):
     """All that pip can reach."""
     folder = tmp_path / "index"
-    wheel(folder, "gunicorn")
+    for name in ("gunicorn", "prometheus_client", "whitenoise"):
+        wheel(folder, name)
     old = wheel(
         folder,
         "shopdjango",
@@ -99,7 +100,9 @@ def test_wheels_are_those_of_the_instances_python(release):
         "compiled-1.0-cp310-cp310-manylinux_2_17_x86_64.whl",
         "gunicorn-1.0-py3-none-any.whl",
         "oldonly-1.0-py3-none-any.whl",
+        "prometheus_client-1.0-py3-none-any.whl",
         "shopdjango-1.0-py3-none-any.whl",
+        "whitenoise-1.0-py3-none-any.whl",
     ]
     newer = release(python="3.12")["release"]
     assert newer["wheels"][0] == "compiled-1.0-cp312-cp312-manylinux_2_17_x86_64.whl" and not any(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
+import importlib
 import json
 import os
 import subprocess
@@ -53,8 +57,8 @@ def project(tmp_path):
             self.names = [*self.names, name]
             return name
 
-        def run(self, *arguments: str, stdin: object = None) -> subprocess.CompletedProcess[str]:
-            environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": f"{tmp_path}:{RUNTIME}"}
+        def run(self, *arguments: str, stdin: object = None, **variables: str) -> subprocess.CompletedProcess[str]:
+            environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": f"{tmp_path}:{RUNTIME}", **variables}
             command = [sys.executable, "-m", "espalier_schema", *arguments]
             given = json.dumps(stdin) if stdin is not None else None
             return subprocess.run(command, cwd=tmp_path, env=environment, input=given, capture_output=True, text=True, check=False)
@@ -149,3 +153,27 @@ def test_a_release_that_brings_more_is_newer(project):
 def test_a_failing_migration_fails(project):
     project.add("migrations.RunSQL('SELECT * FROM nowhere')")
     assert project.run("migrate").returncode == 1
+
+
+def test_a_password_is_told_as_postgresql_keeps_it(monkeypatch):
+    """The server's own check of a login, RFC 5802: what it keeps proves a client that knows the password, and no other."""
+    monkeypatch.syspath_prepend(str(RUNTIME))
+    verifier = importlib.import_module("espalier_schema").scram_verifier("pencil")
+    kind, rounds_and_salt, keys = verifier.split("$")
+    rounds, salt = rounds_and_salt.split(":")
+    stored, server = (base64.b64decode(key) for key in keys.split(":"))
+    assert (kind, rounds) == ("SCRAM-SHA-256", "4096") and "pencil" not in verifier
+
+    def proves(password: str) -> bool:
+        salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(salt), int(rounds))
+        client = hmac.digest(salted, b"Client Key", "sha256")
+        proof = bytes(a ^ b for a, b in zip(client, hmac.digest(stored, b"message", "sha256"), strict=True))
+        recovered = bytes(a ^ b for a, b in zip(proof, hmac.digest(stored, b"message", "sha256"), strict=True))
+        return hashlib.sha256(recovered).digest() == stored and hmac.digest(salted, b"Server Key", "sha256") == server
+
+    assert proves("pencil") and not proves("pen")
+
+
+def test_statistics_are_of_postgresql_only(project):
+    refused = project.run("monitor", MONITORING_USERNAME="monitoring", MONITORING_PASSWORD="x")
+    assert refused.returncode == 3 and "PostgreSQL only" in refused.stderr

@@ -89,7 +89,8 @@ def test_an_empty_account_is_no_error(stack_info):
     assert found["region"] == REGION
     assert found["changed"] is False
     assert found["subnets"] == {"public": [], "private": [], "database": []}
-    for key in ("vpc", "internet_gateway_id", "database", "load_balancer", "target_group", "autoscaling_group", "bastion", "topic_arn"):
+    missing = ("vpc", "internet_gateway_id", "database", "load_balancer", "target_group", "autoscaling_group", "bastion", "topic_arn")
+    for key in (*missing, "cluster", "node_group", "repository"):
         assert found[key] is None, key
     for key in ("nat_gateways", "route_tables", "listeners", "alarms", "log_groups"):
         assert found[key] == [], key
@@ -242,6 +243,55 @@ def test_scaling_identity_and_monitoring_are_found(stack_info):
     assert found["topic_arn"] == topic
     assert found["alarms"] == ["lab-django-cpu-high"]
     assert found["log_groups"] == ["/aws/ec2/django-app"]
+
+
+def build_cluster(subnets, environment="lab", name="django-app"):
+    eks, role = boto3.client("eks"), "arn:aws:iam::123456789012:role/x"
+    own = {**TAGS, "Environment": environment}
+    eks.create_cluster(name=name, version="1.35", roleArn=role, resourcesVpcConfig={"subnetIds": subnets}, tags=own)
+    sizes = {"minSize": 1, "maxSize": 3, "desiredSize": 2}
+    options = {"clusterName": name, "nodeRole": role, "subnets": subnets}
+    eks.create_nodegroup(**options, nodegroupName="workers", scalingConfig=sizes, tags=own)
+    # Somebody else's, in the same cluster.
+    eks.create_nodegroup(**options, nodegroupName="batch")
+
+
+def test_a_cluster_is_found_by_its_tags(stack_info):
+    made = build_network()
+    subnets = [made["public_a"], made["public_b"]]
+    build_cluster(subnets)
+    build_cluster(subnets, environment="staging", name="staging")
+    boto3.client("ecr").create_repository(repositoryName="lab-django-app", tags=tags())
+    found = stack_info()
+    cluster = found["cluster"]
+    assert (cluster["name"], cluster["status"], cluster["version"]) == ("django-app", "ACTIVE", "1.35")
+    assert cluster["endpoint"] and cluster["certificate_authority"] and cluster["oidc_issuer"].startswith("https://")
+    assert cluster["encrypted"] is False
+    group = found["node_group"]
+    assert (group["name"], group["min_size"], group["max_size"], group["desired_size"]) == ("workers", 1, 3, 2)
+    assert found["repository"]["uri"] == f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/lab-django-app"
+
+
+def test_two_clusters_of_one_environment_are_refused(stack_info):
+    made = build_network()
+    for name in ("one", "other"):
+        build_cluster([made["public_a"], made["public_b"]], name=name)
+    assert "2 clusters carry this environment's tags (one, other)" in stack_info()["msg"]
+
+
+def test_a_cluster_that_is_being_made():
+    creating = {"name": "c", "arn": "arn", "status": "CREATING", "version": "1.35", "resourcesVpcConfig": {}, "roleArn": "arn"}
+    found = stack.cluster(creating)
+    assert (found["endpoint"], found["certificate_authority"], found["security_group_id"], found["oidc_issuer"]) == (None,) * 4
+
+
+def test_the_template_of_the_nodes_is_not_that_of_the_instances(stack_info):
+    data = {"LaunchTemplateData": {"InstanceType": "t2.micro"}}
+    node = specify("launch-template", Role="node")
+    boto3.client("ec2").create_launch_template(LaunchTemplateName="lab-django-node-lt", TagSpecifications=node, **data)
+    assert stack_info()["launch_template"] is None
+    boto3.client("ec2").create_launch_template(LaunchTemplateName="lab-django-lt", TagSpecifications=specify("launch-template"), **data)
+    assert stack_info()["launch_template"]["name"] == "lab-django-lt"
 
 
 def test_a_database_without_an_endpoint_yet():

@@ -127,6 +127,14 @@ def build_rest(environment: str, project: str) -> None:
         Threshold=1, Statistic="Average", Tags=ours,
     )  # fmt: skip
     boto3.client("logs").create_log_group(logGroupName=f"/aws/ec2/{prefix}", tags=plain)
+    boto3.client("logs").create_log_group(logGroupName=f"/aws/eks/{prefix}-cluster/cluster", tags=plain)
+    role = "arn:aws:iam::123456789012:role/x"
+    boto3.client("eks").create_cluster(name=f"{prefix}-cluster", roleArn=role, resourcesVpcConfig={"subnetIds": subnets}, tags=plain)
+    boto3.client("eks").create_nodegroup(clusterName=f"{prefix}-cluster", nodegroupName="workers", nodeRole=role, subnets=subnets)
+    boto3.client("ecr").create_repository(repositoryName=f"{prefix}-app", tags=ours)
+    iam.create_open_id_connect_provider(Url=f"https://oidc.example.com/{prefix}", Tags=ours)
+    key = boto3.client("kms").create_key(Tags=[{"TagKey": tag["Key"], "TagValue": tag["Value"]} for tag in ours])["KeyMetadata"]["KeyId"]
+    boto3.client("kms").create_alias(AliasName=f"alias/{prefix}-eks", TargetKeyId=key)
     boto3.client("logs").create_log_group(logGroupName=f"/aws/rds/instance/{prefix}-postgres/postgresql")
     boto3.client("logs").create_log_group(logGroupName=f"aws-waf-logs-{prefix}", tags=plain)
     boto3.client("cloudwatch").put_dashboard(DashboardName=prefix, DashboardBody='{"widgets": []}')
@@ -160,6 +168,8 @@ def test_everything_is_found(sweep):
         + ["AMI", "DB instance", "DB parameter group", "DB subnet group", "EBS snapshot", "IAM instance profile", "IAM policy", "IAM role"]
         + ["S3 bucket", "SNS topic", "SSM parameter", "alarm", "auto scaling group", "instance", "load balancer", "log group"]
         + ["network interface", "secret", "target group", "budget", "certificate", "dashboard", "web ACL", "session document"]
+        + ["network interface", "secret", "target group"]
+        + ["ECR repository", "EKS cluster", "EKS node group", "KMS key", "OpenID Connect provider"]
     )
     assert kinds.count("network interface") == 2, "a load balancer's interface carries no tag"
     assert kinds.count("log group") == 3, "RDS's log groups carry no tag"
@@ -178,9 +188,12 @@ def test_what_stays_on_purpose(sweep):
         DBInstanceIdentifier="lab-django-postgres", FinalDBSnapshotIdentifier="lab-django-postgres-final-1"
     )
     boto3.client("secretsmanager").delete_secret(SecretId="lab-django-credentials", RecoveryWindowInDays=7)
+    kms = boto3.client("kms")
+    kms.schedule_key_deletion(KeyId=kms.describe_key(KeyId="alias/lab-django-eks")["KeyMetadata"]["KeyId"], PendingWindowInDays=7)
     result = sweep()
     kept = {one["kind"]: one for one in result["kept"]}
-    assert set(kept) == {"DB snapshot", "secret"}
+    assert set(kept) == {"DB snapshot", "KMS key", "secret"}
+    assert kept["KMS key"]["until"].startswith("20")
     assert kept["DB snapshot"]["id"] == "lab-django-postgres-final-1"
     assert kept["secret"]["until"].startswith("20")
     assert any("until 20" in text for text in result["kept_text"])

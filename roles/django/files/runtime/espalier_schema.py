@@ -3,6 +3,7 @@
 usage: manage espalier migrate [--allow-breaking] [--lock-seconds N] [--statement-lock-seconds N]
        manage espalier plan
        manage espalier compare < {"app": ["0003_last", ...], ...}
+       manage espalier monitor
 
 `migrate` holds an advisory lock of PostgreSQL, so that of all that try (instances, controllers, Kubernetes) one migrates and the others
 find nothing left to do. It waits for that lock for --lock-seconds, and for the locks of its own statements for
@@ -12,9 +13,18 @@ Ends with 3 after such a refusal.
 
 `compare` takes the newest migrations of another release, by app, and says on its last line as JSON what going there means: {"verdict":
 "same", "compatible", "reversible", "blocked" or "newer", "reasons": [...], "commands": [...]}.
+
+`monitor` makes the user MONITORING_USERNAME with MONITORING_PASSWORD, who sees PostgreSQL's statistics and no data, and the extension that
+gathers those of queries.
 """
 
+import base64
+import hashlib
+import hmac
 import json
+import os
+import re
+import secrets
 import sys
 from argparse import ArgumentParser
 from contextlib import contextmanager
@@ -232,18 +242,45 @@ def compare(_options):
     print(json.dumps(compared(executor_of(connection).loader, json.load(sys.stdin))))
 
 
+def scram_verifier(password):
+    """What PostgreSQL keeps of a password. Told the password itself, it would show it in its log and in pg_stat_statements."""
+    salt, rounds = secrets.token_bytes(16), 4096
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, rounds)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    salt, stored, server = (base64.b64encode(part).decode() for part in (salt, stored, hmac.digest(salted, b"Server Key", "sha256")))
+    return f"SCRAM-SHA-256${rounds}:{salt}${stored}:{server}"
+
+
+def monitor(_options):
+    from django.db import connection
+
+    user, password = os.environ["MONITORING_USERNAME"], os.environ["MONITORING_PASSWORD"]
+    if connection.vendor != "postgresql":
+        raise Refused("there are statistics of PostgreSQL only")
+    # PostgreSQL takes no parameters in these statements, so neither may hold a quote.
+    if not re.fullmatch("[a-z][a-z0-9_]*", user):
+        raise Refused(f"'{user}' is no name for a user: small letters, digits and underscores")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [user])
+        verb = "ALTER" if cursor.fetchone() else "CREATE"
+        cursor.execute(f"{verb} ROLE {user} LOGIN CONNECTION LIMIT 5 PASSWORD '{scram_verifier(password)}'")
+        cursor.execute(f"GRANT pg_monitor TO {user}")
+        cursor.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+    print(f"the user {user} reads the statistics of {connection.settings_dict['NAME']}")
+
+
 def main():
     import django
 
     parser = ArgumentParser(prog="manage espalier")
-    parser.add_argument("verb", choices=["migrate", "plan", "compare"])
+    parser.add_argument("verb", choices=["migrate", "plan", "compare", "monitor"])
     parser.add_argument("--allow-breaking", action="store_true")
     parser.add_argument("--lock-seconds", type=int, default=300)
     parser.add_argument("--statement-lock-seconds", type=int, default=5)
     options = parser.parse_args()
     django.setup()
     try:
-        {"migrate": migrate, "plan": plan, "compare": compare}[options.verb](options)
+        {"migrate": migrate, "plan": plan, "compare": compare, "monitor": monitor}[options.verb](options)
     except Refused as error:
         print(error, file=sys.stderr)
         sys.exit(REFUSED)

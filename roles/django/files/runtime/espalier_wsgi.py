@@ -7,7 +7,12 @@ to replace a machine.
 
 /ready asks whether the database answers.
 
-Environment: ESPALIER_APPLICATION ("mysite.wsgi:application"), ESPALIER_HEALTH_PATH, ESPALIER_READY_PATH.
+What Prometheus asks for is answered on ESPALIER_METRICS_PATH, where that is set (espalier_metrics.py). It is not for the public: Nginx
+lets nobody through to it, and where there is no Nginx, only requests to the port ESPALIER_METRICS_PORT, which no load balancer knows.
+
+Where there is no Nginx, ESPALIER_SERVE_STATIC=true serves the collected static files, too.
+
+Environment: ESPALIER_APPLICATION ("mysite.wsgi:application"), ESPALIER_HEALTH_PATH, ESPALIER_READY_PATH, and those above.
 """
 
 import importlib
@@ -16,14 +21,21 @@ import logging
 import os
 import sys
 import types
+import weakref
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 log = logging.getLogger("espalier.health")
 
 HEALTH_PATH = os.environ.get("ESPALIER_HEALTH_PATH", "/health")
 READY_PATH = os.environ.get("ESPALIER_READY_PATH", "/ready")
+METRICS_PATH = os.environ.get("ESPALIER_METRICS_PATH")
+METRICS_PORT = os.environ.get("ESPALIER_METRICS_PORT")
 READY_TIMEOUT_SECONDS = 3
+STATIC_MAX_AGE_SECONDS = 3600
+# Django's hashed names: style.5d41402abc4b.css
+HASHED_NAME = r"^.+\.[0-9a-f]{12}\.[^/]+$"
 
 
 def load_application():
@@ -47,6 +59,7 @@ from django.urls import Resolver404, get_resolver, path, resolve  # noqa: E402
 
 CONNECTION_ERRORS = (OperationalError, InterfaceError)
 URLCONF = "espalier.urlconf"
+ROUTE = "espalier.route"
 DATABASE_AWAY = "espalier.database_away"
 
 
@@ -57,6 +70,8 @@ class Request(WSGIRequest):
         super().__init__(environ)
         if URLCONF in environ:
             self.urlconf = environ[URLCONF]
+        if ROUTE in environ:
+            environ[ROUTE]["request"] = weakref.ref(self)
 
 
 WSGIHandler.request_class = Request
@@ -140,7 +155,7 @@ def call(environ):
 
 
 def respond(environ, start_response, status, body, headers=None):
-    lines = {200: "200 OK", 503: "503 Service Unavailable"}
+    lines = {200: "200 OK", 404: "404 Not Found", 503: "503 Service Unavailable"}
     headers = headers or [("Content-Type", "text/plain"), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
     start_response(lines[status], headers)
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
@@ -183,10 +198,49 @@ def ready(environ, start_response):
         connection.close()
 
 
+def served():
+    """The project as visitors see it: counted where Prometheus asks, with its static files where nobody else serves them."""
+    visible = project
+    if METRICS_PATH:
+        visible = espalier_metrics.counted(visible)
+    if os.environ.get("ESPALIER_SERVE_STATIC") == "true" and settings.STATIC_ROOT:
+        from whitenoise import WhiteNoise
+
+        prefix = urlsplit(settings.STATIC_URL or "static").path
+        visible = WhiteNoise(
+            visible,
+            settings.STATIC_ROOT,
+            prefix,
+            max_age=STATIC_MAX_AGE_SECONDS,
+            immutable_file_test=HASHED_NAME,
+            allow_all_origins=False,
+            add_headers_function=lambda headers, *_: headers.add_header("X-Content-Type-Options", "nosniff"),
+        )
+    return visible
+
+
+if METRICS_PATH:
+    import espalier_metrics
+
+visitors = served()
+
+
+def metrics(environ, start_response):
+    content_type, body = espalier_metrics.scrape()
+    return respond(environ, start_response, 200, body, [("Content-Type", content_type), ("Content-Length", str(len(body)))])
+
+
 def application(environ, start_response):
+    if METRICS_PORT and environ.get("SERVER_PORT") == METRICS_PORT:
+        # A port of Prometheus's own: nothing else is answered there.
+        if environ.get("PATH_INFO") != METRICS_PATH:
+            return respond(environ, start_response, 404, b"not here\n")
+        return metrics(environ, start_response)
     if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
         if environ.get("PATH_INFO") == HEALTH_PATH:
             return health(environ, start_response)
         if environ.get("PATH_INFO") == READY_PATH:
             return ready(environ, start_response)
-    return project(environ, start_response)
+        if METRICS_PATH and not METRICS_PORT and environ.get("PATH_INFO") == METRICS_PATH:
+            return metrics(environ, start_response)
+    return visitors(environ, start_response)

@@ -330,6 +330,26 @@ def subnets(aws: Aws, zones: Input, tiers: dict[str, Input]) -> list[dict]:
     return findings
 
 
+def cluster(aws: Aws, name: Input, version: Input, types: Input, zones: Input, enabled: Input) -> list[dict]:
+    """A cluster of this name is ours; one that has to be made has a version that EKS creates, and nodes that the zones have."""
+    if not enabled.value:
+        return []
+    try:
+        found = aws.clients["eks"].describe_cluster(name=name.value)["cluster"]
+    except ClientError as error:
+        if _code(error) != "ResourceNotFoundException":
+            raise
+        found = None
+    if found:
+        return _taken(name, "cluster", _owner([{"Key": key, "Value": value} for key, value in (found.get("tags") or {}).items()], aws))
+    pages = aws.clients["eks"].get_paginator("describe_cluster_versions").paginate()
+    versions = {one["clusterVersion"] for page in pages for one in page["clusterVersions"]}
+    if versions and version.value not in versions:
+        problem = f"EKS creates no cluster of this version in {aws.region}."
+        return [finding(version.name, version.value, problem, f"Set {version.name} to one of: {', '.join(_newest_first(versions))}.")]
+    return instance_types(aws, [Input(types.name, kind) for kind in types.value], zones)
+
+
 def instances(aws: Aws, tags: Input, inventory_hosts: Input) -> list[dict]:
     """For a run that configures instances. `tags` is the run's, `inventory_hosts` are the instance ids that the inventory found."""
     if not {"all", "app"} & set(tags.value):
@@ -360,6 +380,7 @@ CHECKS = {
         bucket,
         bucket_versioning,
         certificate,
+        cluster,
         database,
         database_features,
         database_settled,
@@ -375,4 +396,4 @@ CHECKS = {
         zones,
     )
 }
-SERVICES = ("ec2", "rds", "ssm", "secretsmanager", "s3", "acm", "logs", "route53", "elbv2")
+SERVICES = ("ec2", "rds", "ssm", "secretsmanager", "s3", "acm", "logs", "route53", "elbv2", "eks")

@@ -33,6 +33,9 @@ SERVICES = [
     "logs",
     "acm",
     "wafv2",
+    "eks",
+    "ecr",
+    "kms",
     "resourcegroupstaggingapi",
 ]
 # The domains of the commercial, China and European partitions, and of dual-stack endpoints.

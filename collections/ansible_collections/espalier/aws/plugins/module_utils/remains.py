@@ -210,6 +210,56 @@ def identities(clients: Clients, scope: Scope) -> Iterator[Remain]:
                 yield Remain("IAM policy", one["Arn"], one["PolicyName"], stays=of_deployments(tags_of(tags)))
 
 
+def oidc_providers(clients: Clients, scope: Scope) -> Iterator[Remain]:
+    """Of clusters: an issuer's name says nothing, so tags alone decide."""
+    client = clients("iam")
+    for one in client.list_open_id_connect_providers()["OpenIDConnectProviderList"]:
+        tags = unless_missing(["NoSuchEntity"], client.list_open_id_connect_provider_tags, OpenIDConnectProviderArn=one["Arn"])
+        if tags is not None and scope.owns(tags):
+            yield Remain("OpenID Connect provider", one["Arn"], tags_of(tags).get("Name", ""))
+
+
+def clusters(clients: Clients, scope: Scope) -> Iterator[Remain]:
+    """With their node groups, which hold them."""
+    client = clients("eks")
+    for name in pages(client, "list_clusters", "clusters"):
+        answer = unless_missing(["ResourceNotFoundException"], client.describe_cluster, name=name)
+        if not answer or not is_ours(scope, name, answer["cluster"].get("tags") or {}):
+            continue
+        one = answer["cluster"]
+        yield Remain("EKS cluster", name, state=one["status"], protected=one.get("deletionProtection", False))
+        for group in pages(client, "list_nodegroups", "nodegroups", clusterName=name):
+            yield Remain("EKS node group", f"{name}/{group}")
+
+
+def repositories(clients: Clients, scope: Scope) -> Iterator[Remain]:
+    client = clients("ecr")
+    for one in pages(client, "describe_repositories", "repositories"):
+        name = one["repositoryName"]
+        if name.startswith(f"{scope.prefix}-"):
+            tags = unless_missing(["RepositoryNotFoundException"], client.list_tags_for_resource, resourceArn=one["repositoryArn"])
+            if tags is not None and is_ours(scope, name, {tag["Key"]: tag["Value"] for tag in tags["tags"]}):
+                yield Remain("ECR repository", name)
+
+
+def keys(clients: Clients, scope: Scope) -> Iterator[Remain]:
+    """By their aliases, which begin with our prefix."""
+    client = clients("kms")
+    for alias in pages(client, "list_aliases", "Aliases"):
+        name = alias["AliasName"].removeprefix("alias/")
+        if not name.startswith(f"{scope.prefix}-") or "TargetKeyId" not in alias:
+            continue
+        tags = client.list_resource_tags(KeyId=alias["TargetKeyId"])["Tags"]
+        if not is_ours(scope, name, {tag["TagKey"]: tag["TagValue"] for tag in tags}):
+            continue
+        key = client.describe_key(KeyId=alias["TargetKeyId"])["KeyMetadata"]
+        if key["KeyState"] == "PendingDeletion":
+            stays = "what is encrypted with it could be read again until then"
+            yield Remain("KMS key", key["KeyId"], name, "scheduled for deletion", stays=stays, until=key["DeletionDate"].isoformat())
+        else:
+            yield Remain("KMS key", key["KeyId"], name, key["KeyState"])
+
+
 def topics(clients: Clients, scope: Scope) -> Iterator[Remain]:
     client = clients("sns")
     for one in pages(client, "list_topics", "Topics"):
@@ -266,9 +316,9 @@ def certificates(clients: Clients, scope: Scope) -> Iterator[Remain]:
 
 
 def log_groups(clients: Clients, scope: Scope) -> Iterator[Remain]:
-    """Of our own names and of the database's logs, which RDS makes and never removes."""
+    """Of our own names, of the cluster's and of the database's logs, which RDS makes and never removes."""
     client = clients("logs")
-    for prefix in ("/aws/ec2/", "/aws/vpc/", "/aws/ssm/", "aws-waf-logs-", f"/aws/rds/instance/{scope.prefix}-postgres/"):
+    for prefix in ("/aws/ec2/", "/aws/vpc/", "/aws/ssm/", "/aws/eks/", "aws-waf-logs-", f"/aws/rds/instance/{scope.prefix}-postgres/"):
         for one in pages(client, "describe_log_groups", "logGroups", logGroupNamePrefix=prefix):
             # The listing has no tags, and the call for them wants the ARN without its ":*".
             answer = unless_missing(["ResourceNotFoundException"], client.list_tags_for_resource, resourceArn=one["arn"].removesuffix(":*"))
@@ -294,6 +344,9 @@ SERVICES = (
     "wafv2",
     "acm",
     "budgets",
+    "eks",
+    "ecr",
+    "kms",
 )
 
 
@@ -314,6 +367,10 @@ READERS: tuple[Reader, ...] = (
     parameters,
     session_documents,
     identities,
+    oidc_providers,
+    clusters,
+    repositories,
+    keys,
     topics,
     alarms,
     dashboards,

@@ -217,6 +217,34 @@ def autoscaling_group(found: list[dict[str, Any]]) -> dict[str, Any] | None:
     }
 
 
+def cluster(found: dict[str, Any]) -> dict[str, Any]:
+    # Endpoint, certificate authority and issuer come when the control plane does.
+    return {
+        "name": found["name"],
+        "arn": found["arn"],
+        "status": found["status"],
+        "version": found["version"],
+        "endpoint": found.get("endpoint"),
+        "certificate_authority": (found.get("certificateAuthority") or {}).get("data"),
+        "security_group_id": found["resourcesVpcConfig"].get("clusterSecurityGroupId"),
+        "oidc_issuer": ((found.get("identity") or {}).get("oidc") or {}).get("issuer"),
+        "role_arn": found["roleArn"],
+        "encrypted": bool(found.get("encryptionConfig")),
+    }
+
+
+def node_group(found: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": found["nodegroupName"],
+        "arn": found["nodegroupArn"],
+        "status": found["status"],
+        "version": found["version"],
+        "min_size": found["scalingConfig"]["minSize"],
+        "max_size": found["scalingConfig"]["maxSize"],
+        "desired_size": found["scalingConfig"]["desiredSize"],
+    }
+
+
 # Calls: each answers one or more keys of stack_info's result, with as few requests as AWS allows.
 
 Clients = Callable[[str], Any]
@@ -291,7 +319,9 @@ def read_machines(clients: Clients, scope: Scope) -> dict[str, Any]:
 
 
 def read_launch_template(clients: Clients, scope: Scope) -> dict[str, Any]:
-    found = only("launch template", tagged(clients("ec2"), scope, "describe_launch_templates", "LaunchTemplates"), "LaunchTemplateId")
+    templates = tagged(clients("ec2"), scope, "describe_launch_templates", "LaunchTemplates")
+    # That of the cluster's nodes is another part's.
+    found = only("launch template", [one for one in templates if tags_of(one).get("Role") != "node"], "LaunchTemplateId")
     if found is None:
         return {"launch_template": None}
     # The image is a property of a version, not of the template.
@@ -421,7 +451,34 @@ def read_log_groups(clients: Clients, scope: Scope) -> dict[str, Any]:
     return {"log_groups": sorted(names)}
 
 
-SERVICES = ("ec2", "elbv2", "autoscaling", "rds", "s3", "secretsmanager", "ssm", "iam", "sns", "cloudwatch", "logs", "wafv2")
+def read_cluster(clients: Clients, scope: Scope) -> dict[str, Any]:
+    """EKS filters by nothing; an account has a handful of clusters."""
+    client = clients("eks")
+    found = []
+    for name in pages(client, "list_clusters", "clusters"):
+        one = unless_missing(["ResourceNotFoundException"], client.describe_cluster, name=name)
+        if one and scope.tags.items() <= (one["cluster"].get("tags") or {}).items():
+            found.append(one["cluster"])
+    one = only("cluster", found, "name")
+    if one is None:
+        return {"cluster": None, "node_group": None}
+    groups = []
+    for name in pages(client, "list_nodegroups", "nodegroups", clusterName=one["name"]):
+        answer = unless_missing(["ResourceNotFoundException"], client.describe_nodegroup, clusterName=one["name"], nodegroupName=name)
+        if answer and scope.tags.items() <= (answer["nodegroup"].get("tags") or {}).items():
+            groups.append(answer["nodegroup"])
+    # While one replaces another there are two: the newer one counts.
+    newest = max(groups, key=lambda group: group["createdAt"], default=None)
+    return {"cluster": cluster(one), "node_group": newest and node_group(newest)}
+
+
+def read_repository(clients: Clients, scope: Scope) -> dict[str, Any]:
+    found = unless_missing(["RepositoryNotFoundException"], clients("ecr").describe_repositories, repositoryNames=[f"{scope.prefix}-app"])
+    one = found and found["repositories"][0]
+    return {"repository": one and {"name": one["repositoryName"], "arn": one["repositoryArn"], "uri": one["repositoryUri"]}}
+
+
+SERVICES = ("ec2", "elbv2", "autoscaling", "rds", "s3", "secretsmanager", "ssm", "iam", "sns", "cloudwatch", "logs", "wafv2", "eks", "ecr")
 
 READERS: tuple[Callable[[Clients, Scope], dict[str, Any]], ...] = (
     read_subnets_and_nat_gateways,
@@ -446,4 +503,6 @@ READERS: tuple[Callable[[Clients, Scope], dict[str, Any]], ...] = (
     read_topic,
     read_alarms,
     read_log_groups,
+    read_cluster,
+    read_repository,
 )

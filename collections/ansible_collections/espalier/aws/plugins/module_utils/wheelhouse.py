@@ -15,6 +15,8 @@ from pathlib import Path
 from ansible_collections.espalier.aws.plugins.module_utils.source_archive import SourceError
 
 DRIVERS = {"psycopg", "psycopg2", "psycopg2-binary"}
+# The server, what it tells Prometheus, and static files where there is no Nginx.
+SERVED_WITH = ("gunicorn", "prometheus-client", "whitenoise")
 # Newest glibc of a wheel, and every older one: Ubuntu 22.04 has 2.35, Debian 12 has 2.36.
 NEWEST_GLIBC = 35
 # Without a wheel, a package is built here, and is of use only when it is pure Python. More than a few say that something else is wrong.
@@ -130,7 +132,8 @@ def fill(wheelhouse: Wheelhouse, install: list[str], packages: list[str], databa
     if packages:
         wheelhouse.add(packages)
     names = wheelhouse.names()
-    if "gunicorn" not in names:
-        wheelhouse.add(["gunicorn"])
+    missing = [name for name in SERVED_WITH if name not in names]
+    if missing:
+        wheelhouse.add(missing)
     if database and not names & DRIVERS:
         wheelhouse.add(["psycopg[binary]"])

@@ -34,7 +34,9 @@ options:
     description: Names of the boto3 clients that are checked.
     type: list
     elements: str
-    default: [sts, ec2, rds, s3, elbv2, autoscaling, iam, ssm, secretsmanager, sns, cloudwatch, logs, acm, wafv2, resourcegroupstaggingapi]
+    default:
+      [sts, ec2, rds, s3, elbv2, autoscaling, iam, ssm, secretsmanager, sns, cloudwatch, logs, acm, wafv2, eks, ecr, kms,
+       resourcegroupstaggingapi]
   unreachable_fix:
     description: What the operator should do when nothing answers at O(expected_endpoint_url).
     type: str

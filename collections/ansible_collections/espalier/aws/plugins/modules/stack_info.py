@@ -13,7 +13,7 @@ description:
   - Reads ids, addresses and ARNs of one environment's resources, all services in parallel, and changes nothing.
   - The account is the only state, so this is how a play learns what earlier plays and runs made.
   - Resources are found by their tags C(Project) and C(Environment), which AWS filters by where it can.
-    Where it cannot (load balancer, target group, web ACL, database, buckets, instance profile, topic, alarms), they are found by
+    Where it cannot (load balancer, target group, web ACL, database, buckets, instance profile, topic, alarms, repository), they are found by
     the names that the suite gives them, which start with C({environment}-{project}-).
   - What does not exist yet is V(null), or an empty list or dictionary. An empty account is no error.
   - Resources that are being deleted are not listed, except secrets (their O(ignore:deleted_date) says so) and the database.
@@ -227,6 +227,43 @@ log_groups:
   type: list
   elements: str
   sample: [/aws/ec2/django-app]
+cluster:
+  description: The EKS cluster in whatever status, or null. C(endpoint), C(certificate_authority) (in base 64) and C(oidc_issuer) are null
+    until its control plane is there. C(security_group_id) is the group that EKS made for the control plane and the nodes.
+    C(encrypted) says whether secrets are encrypted with a key of the account.
+  returned: always
+  type: dict
+  sample:
+    name: django-app
+    arn: arn:aws:eks:us-east-1:123456789012:cluster/django-app
+    status: ACTIVE
+    version: "1.35"
+    endpoint: https://0a1b2c.gr7.us-east-1.eks.amazonaws.com
+    certificate_authority: LS0tLS1CRUdJTi...
+    security_group_id: sg-0a5
+    oidc_issuer: https://oidc.eks.us-east-1.amazonaws.com/id/0A1B2C
+    role_arn: arn:aws:iam::123456789012:role/lab-django-cluster-role
+    encrypted: false
+node_group:
+  description: The cluster's managed node group, the newest where there are several, or null.
+  returned: always
+  type: dict
+  sample:
+    name: django-workers
+    arn: arn:aws:eks:us-east-1:123456789012:nodegroup/django-app/django-workers/0a1
+    status: ACTIVE
+    version: "1.35"
+    min_size: 1
+    max_size: 2
+    desired_size: 2
+repository:
+  description: The ECR repository of the application's image, or null.
+  returned: always
+  type: dict
+  sample:
+    name: lab-django-app
+    arn: arn:aws:ecr:us-east-1:123456789012:repository/lab-django-app
+    uri: 123456789012.dkr.ecr.us-east-1.amazonaws.com/lab-django-app
 """
 
 from concurrent.futures import ThreadPoolExecutor

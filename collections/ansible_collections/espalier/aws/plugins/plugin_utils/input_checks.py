@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import keyword
 import re
+import shutil
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -40,6 +41,7 @@ NAME_RULES = {
         "lower-case letters, digits and hyphens, a letter or digit at both ends, and none of AWS's reserved prefixes and suffixes",
         3,
     ),
+    "cluster": NameRule("EKS cluster", 100, r"[A-Za-z0-9][A-Za-z0-9_-]*", "letters, digits, _ and -, not beginning with _ or -"),
     "database": NameRule("PostgreSQL database", 63, r"[A-Za-z_][A-Za-z0-9_]*", "letters, digits and underscores, beginning with a letter"),
     "database_user": NameRule(
         "PostgreSQL user",
@@ -52,6 +54,7 @@ NAME_RULES = {
     ),
     "db_subnet_group": NameRule("DB subnet group", 255, r"(?!default$)[a-z0-9 ._-]+", "lower-case letters, digits, spaces, . _ -"),
     "iam_role": NameRule("IAM role", 64, r"[A-Za-z0-9+=,.@_-]+", "letters, digits and + = , . @ _ -"),
+    "kms_alias": NameRule("KMS alias", 250, r"(?!aws/)[A-Za-z0-9/_-]+", "letters, digits and / _ -, not beginning with aws/"),
     "launch_template": NameRule("launch template", 128, r"[A-Za-z0-9()./_-]+", "letters, digits and ( ) . / _ -", 3),
     "load_balancer": NameRule(
         "load balancer",
@@ -60,8 +63,16 @@ NAME_RULES = {
         "letters, digits and hyphens, beginning and ending with a letter or digit and not beginning with internal-",
     ),
     "log_group": NameRule("log group", 512, r"(?!aws/)[A-Za-z0-9._/#-]+", "letters, digits and . _ / # -"),
+    "node_group": NameRule("EKS node group", 63, r"[A-Za-z0-9][A-Za-z0-9_-]*", "letters, digits, _ and -, not beginning with _ or -"),
     "parameter": NameRule(
         "SSM parameter", 1011, r"(?!/?(?i:aws|ssm))(/?[A-Za-z0-9._-]+){1,16}", "letters, digits and . _ - /, not beginning with aws or ssm"
+    ),
+    "repository": NameRule(
+        "ECR repository",
+        256,
+        r"[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)*",
+        "lower-case letters and digits, with single . _ - / inside",
+        2,
     ),
     "secret": NameRule("secret", 512, r"[A-Za-z0-9/_+=.@-]+", "letters, digits and / _ + = . @ -"),
     "security_group": NameRule(
@@ -309,6 +320,51 @@ def second_region(region: Input, second: Input, retention_days: Input) -> list[d
     return []
 
 
+def kubernetes_version(version: Input) -> list[dict]:
+    """Major and minor, as EKS has them; a number would lose a zero."""
+    if isinstance(version.value, str) and re.fullmatch(r"1\.\d{2}", version.value):
+        return []
+    problem = "EKS's Kubernetes versions are strings such as 1.35 (without quotes YAML reads a number)."
+    return [finding(version.name, version.value, problem, f'Write it in quotes, as in {version.name}: "1.35".')]
+
+
+def endpoint_access(public: Input, private: Input, cidr_blocks: Input, enabled: Input) -> list[dict]:
+    """Somebody has to reach the API server, and somebody has to say who."""
+    if enabled.value is False:
+        return []
+    if public.value is False:
+        if private.value is not False:
+            return []
+        problem = "the API server could be reached from nowhere."
+        return [finding(private.name, private.value, problem, f"Set {private.name} or {public.name} to true.")]
+    blocks = cidr_blocks.value if isinstance(cidr_blocks.value, list) else []
+    if not blocks:
+        problem = "nobody would reach the API server from the internet, this run included."
+        fix = f"Set {cidr_blocks.name} to your networks, for example [192.0.2.10/32], or {public.name} to false and run inside the VPC."
+        return [finding(cidr_blocks.name, cidr_blocks.value, problem, fix)]
+    wrong = [network for network in map(_network, blocks) if isinstance(network, str)]
+    if wrong:
+        return [finding(cidr_blocks.name, cidr_blocks.value, f"{'; '.join(wrong)}.", f"Correct {cidr_blocks.name}.")]
+    return []
+
+
+def kms_key_arn(arn: Input, region: Input) -> list[dict]:
+    """EKS takes a key by its ARN, of its own region."""
+    if not arn.value or re.fullmatch(rf"arn:aws[a-z-]*:kms:{re.escape(str(region.value))}:\d{{12}}:key/[A-Za-z0-9-]+", str(arn.value)):
+        return []
+    problem = f"this is no ARN of a KMS key in {region.value}."
+    fix = f"Set {arn.name} to arn:aws:kms:{region.value}:<account>:key/<id>, or leave it empty for a key of the suite's own."
+    return [finding(arn.name, arn.value, problem, fix)]
+
+
+def helm(enabled: Input) -> list[dict]:
+    """What installs a chart is on this machine."""
+    if enabled.value is False or shutil.which("helm"):
+        return []
+    problem = "the application's chart is installed by helm, which is not on this machine's PATH."
+    return [finding(enabled.name, enabled.value, problem, f"Run bin/setup, install Helm, or set {enabled.name} to false.")]
+
+
 def _identifiers(text: str) -> bool:
     return all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split("."))
 
@@ -372,8 +428,12 @@ CHECKS = {
         contains,
         dotted_module,
         email,
+        endpoint_access,
         environment,
+        helm,
         host_names,
+        kms_key_arn,
+        kubernetes_version,
         names,
         network,
         ordered,

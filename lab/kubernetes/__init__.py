@@ -1,0 +1,1 @@
+"""The lab's Kubernetes: what EKS and ECR are records of."""

@@ -1,0 +1,94 @@
+"""Seed: the chart and what watches it, as a visitor and an operator find them. A system without a cluster is skipped, and says so."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+import urllib.request
+
+from lab.settings import SETTINGS
+from tests.acceptance import cluster
+from tests.acceptance.kubectl import APPLICATION, MONITORING, kubectl, objects, pods, prometheus, ready
+from tests.acceptance.system import System, only
+
+
+def address(system: System) -> str:
+    """Where a browser finds the application in the cluster."""
+    cluster.expected(system)
+    outputs = json.loads((SETTINGS.state / "outputs.json").read_text("utf-8"))
+    assert outputs["kubernetes_app_url"], "the outputs do not say where the application is"
+    return outputs["kubernetes_app_url"].rstrip("/")
+
+
+def get(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=15) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def check_pods_run_on_two_nodes(system: System) -> None:
+    cluster.expected(system)
+    running = pods()
+    assert 2 <= len(running) <= 5 and all(ready(pod) for pod in running)
+    assert len({pod["spec"]["nodeName"] for pod in running}) == 2
+
+
+def check_page_answers_from_postgresql(system: System) -> None:
+    status, page = get(address(system))
+    assert status == 200 and "PostgreSQL" in page
+    names = {pod["metadata"]["name"] for pod in pods()}
+    assert any(name in page for name in names), "the page does not come from a pod"
+
+
+def check_the_release_is_that_of_the_instances(system: System) -> None:
+    page = get(address(system))[1]
+    release = system.client("ssm").get_parameter(Name="/DjangoApp/release")["Parameter"]["Value"]
+    assert release in page, f"the pods do not serve {release}"
+
+
+def check_static_files_are_served(system: System) -> None:
+    base = address(system)
+    style = re.search(r'href="(/static/[^"]+\.css)"', get(base)[1])
+    assert style and get(f"{base}{style[1]}")[0] == 200
+
+
+def check_metrics_are_not_public(system: System) -> None:
+    for base in (address(system), system.app_url):
+        status, text = get(f"{base}/metrics")
+        assert status != 200 and "django_http_requests_total" not in text, f"{base}/metrics is public"
+
+
+def check_namespaces_are_restricted(system: System) -> None:
+    cluster.expected(system)
+    for name in (APPLICATION, MONITORING):
+        labels = json.loads(kubectl("get", "namespace", name, "--output", "json"))["metadata"]["labels"]
+        assert labels.get("pod-security.kubernetes.io/enforce") == "restricted", name
+
+
+def check_ingress_is_the_specification_s(system: System) -> None:
+    cluster.expected(system)
+    ingress = only(objects("ingress", APPLICATION), "ingress")
+    assert ingress["spec"]["ingressClassName"] == "alb"
+    assert ingress["metadata"]["annotations"]["alb.ingress.kubernetes.io/scheme"] == "internet-facing"
+
+
+def check_no_password_is_a_default(system: System) -> None:
+    cluster.expected(system)
+    # Its length alone: a failed comparison would print it.
+    length = kubectl("--namespace", MONITORING, "get", "secret", "grafana-admin", "--output", "go-template={{len .data.password}}")
+    assert int(length) > 20
+
+
+def check_every_target_is_up(system: System) -> None:
+    cluster.expected(system)
+    with prometheus() as watcher:
+        targets = watcher.targets()
+    jobs = {target["labels"]["job"] for target in targets}
+    assert {"pods", "nodes", "containers", "instances"} <= jobs, jobs
+    down = [(target["scrapeUrl"], target["lastError"]) for target in targets if target["health"] != "up"]
+    assert not down, down
+    watched = {target["labels"].get("app") for target in targets}
+    assert {"django-app", "prometheus", "postgres-exporter"} <= watched

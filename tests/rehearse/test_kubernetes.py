@@ -1,0 +1,283 @@
+"""The chart's life on the lab's cluster, under a steady load where visitors must notice nothing; and what Prometheus has to say of it.
+
+Builds its own system, with a cluster, and ends with the removal of all of it: the other sequences have a lab without Kubernetes. Figures
+are printed as they are found.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import shutil
+import threading
+import time
+import urllib.request
+
+import pytest
+
+from tests.acceptance.checks import EVERYTHING, KUBERNETES
+from tests.acceptance.kubectl import (
+    APPLICATION,
+    MONITORING,
+    expressions,
+    forwarded,
+    helm,
+    kubectl,
+    objects,
+    pods,
+    prometheus,
+    ready,
+    run,
+)
+from tests.acceptance.kubernetes import address
+from tests.acceptance.system import System
+from tests.e2e.leftovers import leftovers
+from tests.e2e.steps import nothing_changed, succeeded
+from tests.rehearse.load import Load
+from tests.tree import ROOT
+
+RATE = 50
+BOARDS = sorted((ROOT / "k8s" / "dashboards").glob("*.json"))
+
+
+# A lab with everything.
+WITH_KUBERNETES = {"KUBERNETES": "1", "SKIP": ""}
+
+
+@pytest.fixture(scope="module")
+def system(recorder) -> System:
+    """Also on top of a system that has no cluster yet."""
+    succeeded(recorder.lab("up", seconds=300, environment=WITH_KUBERNETES))
+    succeeded(recorder.playbook("site.yml with a cluster", "site.yml", seconds=3600))
+    return System()
+
+
+@pytest.mark.parametrize("name", EVERYTHING | KUBERNETES)
+def test_acceptance(system, name):
+    (EVERYTHING | KUBERNETES)[name](system)
+
+
+@pytest.fixture
+def deploy(recorder):
+    return lambda name, *options: recorder.playbook(name, "site.yml", "--tags", "app", *options)
+
+
+def until(what, seconds: float, why: str):
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < deadline, f"{why}, not within {seconds:g} s"
+        time.sleep(1)
+    return found
+
+
+def no_request_failed(recorder, name: str, load: Load) -> None:
+    recorder.say(f"        {name}: {load.felt.summary()}")
+    assert load.felt.times, "the load asked nothing"
+    assert not load.felt.failures, f"{len(load.felt.failures)} failed: {load.felt.failures[:10]}"
+
+
+def history() -> list[dict]:
+    return json.loads(helm("history", "django-app", "--output", "json").stdout)
+
+
+def test_again_nothing_changes(recorder, system):
+    for tag in ("cluster", "app", "monitoring"):
+        nothing_changed(recorder.playbook(f"site.yml --tags {tag}, again", "site.yml", "--tags", tag))
+    nothing_changed(recorder.playbook("site.yml --check --tags app,monitoring", "site.yml", "--check", "--tags", "app,monitoring"))
+
+
+def test_everything_passes_the_api_servers_dry_run(system):
+    """What runs, sent again as it was applied, to every admission plugin there is."""
+    manifest = helm("get", "manifest", "django-app").stdout
+    kubectl("--namespace", APPLICATION, "apply", "--server-side", "--dry-run=server", "--force-conflicts", "-f", "-", stdin=manifest)
+
+
+def test_a_pod_that_is_not_restricted_is_refused(system):
+    for namespace in (APPLICATION, MONITORING):
+        refused = run("kubectl", "--namespace", namespace, "run", "careless", "--image=busybox", "--dry-run=server", check=False)
+        assert refused.returncode and 'violates PodSecurity "restricted' in refused.stderr
+
+
+def test_helm_test(system):
+    assert "FAIL" not in helm("test", "django-app", "--logs").stdout
+
+
+def test_the_load_alone(recorder, system):
+    with Load(address(system), rate=RATE) as load:
+        time.sleep(10)
+    no_request_failed(recorder, "no upgrade", load)
+
+
+def test_an_upgrade_fails_no_request(recorder, system):
+    """New pods for old ones: another annotation on them is enough."""
+    before = {pod["metadata"]["name"] for pod in pods()}
+    values = '{"podAnnotations": {"espalier/rehearsal": "upgrade"}}'
+    with Load(address(system), rate=RATE) as load:
+        outcome = recorder.playbook(
+            "upgrade of the chart, under load", "playbooks/app_chart.yml", "-e", f'{{"app_chart_values": {values}}}'
+        )
+        time.sleep(20)
+    succeeded(outcome)
+    assert not before & {pod["metadata"]["name"] for pod in pods()}, "no pod was replaced, nothing was tried"
+    no_request_failed(recorder, "helm upgrade", load)
+
+
+def test_a_changed_template_without_a_new_version_is_deployed(recorder, system, tmp_path):
+    chart = tmp_path / "django-app"
+    shutil.copytree(ROOT / "helm" / "django-app", chart)
+    template = chart / "templates" / "service.yaml"
+    template.write_text(template.read_text().replace("metadata:\n", "metadata:\n  annotations: {espalier/rehearsal: edited}\n", 1))
+    succeeded(recorder.playbook("edited template", "playbooks/app_chart.yml", "-e", f"django_chart_path={chart}"))
+    (service,) = objects("services", APPLICATION)
+    assert service["metadata"]["annotations"]["espalier/rehearsal"] == "edited"
+    nothing_changed(recorder.playbook("edited template, again", "playbooks/app_chart.yml", "-e", f"django_chart_path={chart}"))
+
+
+def test_an_upgrade_that_fails_is_rolled_back_and_fails_no_request(recorder, system):
+    before = {pod["metadata"]["name"] for pod in pods()}
+    values = {"app_chart_values": {"django": {"readyPath": "/no-such-path"}}, "app_chart_timeout_seconds": 60}
+    with Load(address(system), rate=RATE) as load:
+        outcome = recorder.playbook("upgrade that never becomes ready, under load", "playbooks/app_chart.yml", "-e", json.dumps(values))
+    assert outcome.returncode != 0 and "rolled back" in outcome.output, outcome.tail()
+    assert "Unhealthy" in outcome.output, "the message does not say why"
+    no_request_failed(recorder, "failing upgrade", load)
+    assert {pod["metadata"]["name"] for pod in pods()} == before, "pods that served were replaced"
+    assert history()[-1]["status"] == "deployed" and "Rollback" in history()[-1]["description"]
+
+
+def test_an_upgrade_that_was_killed_is_continued(recorder, system):
+    """Helm itself refuses a release in the middle of an upgrade for ever."""
+    secrets = [one["metadata"]["name"] for one in objects("secrets", APPLICATION, "owner=helm,name=django-app")]
+    newest = max(secrets, key=lambda name: int(name.rpartition(".v")[2]))
+    revision = int(newest.rpartition(".v")[2]) + 1
+    copy = json.loads(kubectl("--namespace", APPLICATION, "get", "secret", newest, "--output", "json"))
+    copy["metadata"] = {
+        "name": newest.replace(f".v{revision - 1}", f".v{revision}"),
+        "namespace": APPLICATION,
+        "labels": {**copy["metadata"]["labels"], "version": str(revision), "status": "pending-upgrade"},
+    }
+    copy["data"]["release"] = pending(copy["data"]["release"], revision)
+    kubectl("apply", "-f", "-", stdin=json.dumps(copy))
+    assert history()[-1]["status"] == "pending-upgrade"
+    succeeded(recorder.playbook("after a killed upgrade", "playbooks/app_chart.yml"))
+    assert history()[-1]["status"] == "deployed"
+
+
+def pending(release: str, revision: int) -> str:
+    """Helm's record of a release, as it is while an upgrade runs."""
+    content = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(release))))
+    content["version"] = revision
+    content["info"]["status"] = "pending-upgrade"
+    return base64.b64encode(base64.b64encode(gzip.compress(json.dumps(content).encode()))).decode()
+
+
+def test_a_node_is_drained_and_no_request_fails(recorder, system):
+    node = pods()[0]["spec"]["nodeName"]
+    with Load(address(system), rate=RATE) as load:
+        began = time.monotonic()
+        run("kubectl", "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=240s", seconds=300)
+        recorder.say(f"        {node} drained in {time.monotonic() - began:.0f} s")
+        time.sleep(5)
+    try:
+        no_request_failed(recorder, "drain of a node", load)
+        assert not [pod for pod in pods() if pod["spec"]["nodeName"] == node]
+    finally:
+        kubectl("uncordon", node)
+
+
+def test_the_autoscaler_goes_up_under_load_and_back(recorder, system):
+    began = time.monotonic()
+    with Load(address(system), rate=200, connections=60) as load:
+        until(lambda: len([pod for pod in pods() if ready(pod)]) > 2, 300, "no pod was added")
+        recorder.say(f"        scaled to {len(pods())} pods after {time.monotonic() - began:.0f} s: {load.felt.summary()}")
+    quiet = time.monotonic()
+    until(lambda: len(pods()) == 2, 400, "the added pods were not taken away")
+    recorder.say(f"        back to 2 pods {time.monotonic() - quiet:.0f} s after the load")
+
+
+def test_a_rollback_of_the_release_serves_the_one_before(recorder, system):
+    newest = history()[-1]["revision"]
+    before = next(entry["revision"] for entry in reversed(history()[:-1]) if entry["status"] == "superseded")
+    with Load(address(system), rate=RATE) as load:
+        helm("rollback", "django-app", before, "--wait", "--timeout", "5m", seconds=320)
+    no_request_failed(recorder, f"helm rollback from {newest} to {before}", load)
+    succeeded(recorder.playbook("and forward again", "playbooks/app_chart.yml"))
+
+
+def test_every_panel_has_data_after_a_minute_of_load(recorder, system):
+    """Both platforms are asked, for both are watched. What only kube-state-metrics knows is skipped where its image cannot be had."""
+    stopping = threading.Event()
+
+    def wander() -> None:
+        while not stopping.wait(1):
+            for path in ("/", "/nothing/here"):
+                try:
+                    urllib.request.urlopen(f"{system.app_url}{path}", timeout=10).close()
+                except OSError:
+                    continue
+
+    thread = threading.Thread(target=wander, daemon=True)
+    with Load(address(system), rate=RATE):
+        thread.start()
+        time.sleep(60)
+        with prometheus() as watcher:
+            complete = bool(watcher.query("count({__name__=~'kube_.*'})"))
+            asked = [(board.stem, *one) for board in BOARDS for one in expressions(board)]
+            skipped = [one for one in asked if "kube_" in one[2] and not complete]
+            empty = [one for one in asked if one not in skipped and not watcher.query(one[2])]
+    stopping.set()
+    recorder.say(f"        {len(asked)} expressions, {len(skipped)} skipped: {'no kube-state-metrics' if skipped else 'none'}")
+    for board, panel, expression in skipped:
+        recorder.say(f"        SKIPPED {board}, {panel}: {expression}")
+    assert len(asked) > 40 and not empty, empty
+
+
+def test_grafana_lists_three_dashboards(recorder, system):
+    running = [pod for pod in pods(MONITORING, "app.kubernetes.io/name=grafana") if ready(pod)]
+    if not running:
+        pytest.skip("Grafana's image cannot be pulled here: its objects are applied, and its panels are proved through Prometheus")
+    secret = json.loads(kubectl("--namespace", MONITORING, "get", "secret", "grafana-admin", "--output", "json"))["data"]
+    login = base64.b64encode(b"admin:" + base64.b64decode(secret["password"])).decode()
+    with forwarded("grafana", 3000) as base:
+        request = urllib.request.Request(f"{base}/api/search?type=dash-db", headers={"Authorization": f"Basic {login}"})
+        with urllib.request.urlopen(request, timeout=15) as answer:
+            assert len(json.load(answer)) == 3
+
+
+def test_a_changed_rule_is_read_without_a_restart(recorder, system, tmp_path):
+    before = pods(MONITORING, "app.kubernetes.io/name=prometheus")[0]["metadata"]["uid"]
+    folder = tmp_path / "k8s"
+    shutil.copytree(ROOT / "k8s", folder)
+    (folder / "alerts" / "rehearsal.yml").write_text("groups: [{name: rehearsal, rules: [{record: 'rehearsal:one', expr: vector(1)}]}]\n")
+    succeeded(recorder.playbook("monitoring with one more rule", "playbooks/monitoring.yml", "-e", f"monitoring_manifests={folder}"))
+    with prometheus() as watcher:
+        until(lambda: watcher.query("rehearsal:one"), 180, "the new rule was not read")
+    assert pods(MONITORING, "app.kubernetes.io/name=prometheus")[0]["metadata"]["uid"] == before
+    succeeded(recorder.playbook("monitoring as it was", "playbooks/monitoring.yml"))
+
+
+def test_uninstall_and_install(recorder, system):
+    """The release goes, the next run brings it back, and its address with it."""
+    helm("uninstall", "django-app", "--wait", "--timeout", "5m", seconds=320)
+    assert not pods()
+    succeeded(recorder.playbook("the chart, from nothing", "playbooks/app_chart.yml"))
+    until(lambda: len([pod for pod in pods() if ready(pod)]) == 2, 120, "the pods did not come back")
+    with Load(address(system), rate=10) as load:
+        time.sleep(5)
+    no_request_failed(recorder, "after the new install", load)
+
+
+def test_destroy_leaves_nothing(recorder, system):
+    """Load balancers of ingresses and volumes of claims go while their controllers live, then the cluster, and the VPC last."""
+    succeeded(recorder.playbook("destroy: all of it", "playbooks/destroy.yml", "-e", "destroy_confirmation=django", seconds=1800))
+    assert system.client("eks").list_clusters()["clusters"] == []
+    assert system.client("elbv2").describe_load_balancers()["LoadBalancers"] == []
+    assert system.described("describe_vpcs", "Vpcs") == []
+    nothing_changed(recorder.playbook("destroy: again", "playbooks/destroy.yml", "-e", "destroy_confirmation=django"))
+
+
+@pytest.mark.cleanup
+def test_lab_down_leaves_nothing(recorder):
+    succeeded(recorder.lab("down", seconds=180))
+    assert leftovers() == []

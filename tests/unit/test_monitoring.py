@@ -1,0 +1,304 @@
+"""k8s/: the manifests as the role fills them in, asked of Kubernetes' schemas and of promtool; dashboards and alert rules."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+import yaml
+
+from tests.tree import ROOT, VENV_BIN, load_yaml
+from tests.unit.manifests import NEWEST, OLDEST, careless, check_schema, pod_spec, unrestricted
+
+FOLDER = ROOT / "k8s"
+ROLE = ROOT / "roles" / "monitoring"
+NAMES = sorted(path.name.removesuffix(".yml.j2") for path in FOLDER.glob("*.yml.j2"))
+RULES = sorted((FOLDER / "alerts").glob("*.yml"))
+ALERT_TESTS = sorted((ROOT / "tests" / "unit" / "alerts").glob("*.yml"))
+DASHBOARDS = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted((FOLDER / "dashboards").glob("*.json"))}
+
+# What the role finds out at run time.
+FOUND = {
+    "__monitoring_deployment": {
+        "metadata": {"labels": {"app.kubernetes.io/name": "django-app", "app.kubernetes.io/instance": "shop"}},
+        "spec": {
+            "template": {
+                "spec": {
+                    "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}},
+                    "containers": [
+                        {
+                            "image": "registry.example.com/shop@sha256:0",
+                            "env": [{"name": "RDS_HOSTNAME", "value": "db.example.com"}],
+                            "envFrom": [{"secretRef": {"name": "django-app"}}],
+                        }
+                    ],
+                }
+            }
+        },
+    },
+    "__monitoring_database_password": "cGFzc3dvcmQ=",
+    "monitoring_kubeconfig": "none",
+    "monitoring_database": {"host": "db.example.com", "port": 5432, "name": "postgresDB"},
+    "monitoring_manifests": str(FOLDER),
+}
+SUITE = {
+    "suite_monitoring_namespace": "monitoring", "suite_application_namespace": "django-app", "suite_environment": "staging",
+    "suite_project": "django", "suite_region": "us-east-1", "suite_prometheus_url": "", "suite_grafana_url": "",
+}  # fmt: skip
+VARIANTS = {
+    "defaults": {},
+    "altered": {
+        "monitoring_namespace": "watch",
+        "monitoring_application_namespace": "shop",
+        "monitoring_application": "shop",
+        "monitoring_storage_gib": 20,
+        "monitoring_storage_class": "gp3",
+        "monitoring_alertmanagers": ["alerts.example.com:9093"],
+        "monitoring_prometheus_environment": {"AWS_REGION": "eu-central-1"},
+        "monitoring_prometheus_url": "https://prometheus.example.com",
+        "monitoring_grafana_url": "https://grafana.example.com",
+        "monitoring_ec2_endpoint": "http://ec2.example.com",
+        "monitoring_ec2_tags": {"Team": 'we "and" you'},
+        "monitoring_kubelet_verify": False,
+        "monitoring_scrape_interval_seconds": 5,
+    },
+    "without instances": {"monitoring_ec2": False},
+}
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    """Manifests by variant and template."""
+    folder = tmp_path_factory.mktemp("manifests")
+    plays = [
+        {
+            "hosts": "localhost",
+            "gather_facts": False,
+            "vars_files": [str(ROLE / "defaults" / "main.yml"), str(ROLE / "vars" / "main.yml")],
+            "vars": {"ansible_managed": "", **SUITE},
+            "tasks": [
+                {
+                    "ansible.builtin.template": {
+                        "src": str(FOLDER / f"{name}.yml.j2"),
+                        "dest": f"{folder}/{variant}-{name}.yml",
+                        "mode": "0600",
+                    },
+                    # Stronger than vars_files, as a play's own are.
+                    "vars": {**FOUND, **values},
+                }
+                for name in NAMES
+            ],
+        }
+        for variant, values in VARIANTS.items()
+    ]
+    (folder / "play.yml").write_text(yaml.safe_dump(plays))
+    (folder / "hosts.yml").write_text("all: {hosts: {localhost: {ansible_connection: local}}}")
+    done = subprocess.run(
+        [VENV_BIN / "ansible-playbook", "-i", folder / "hosts.yml", folder / "play.yml"], cwd=ROOT,
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:]
+    return lambda variant, name: [
+        document for document in yaml.safe_load_all((folder / f"{variant}-{name}.yml").read_text("utf-8")) if document
+    ]
+
+
+def of_kind(documents: list[dict], kind: str) -> list[dict]:
+    return [document for document in documents if document["kind"] == kind]
+
+
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("name", NAMES)
+def test_manifests_are_what_kubernetes_takes(rendered, name, variant, version):
+    documents = rendered(variant, name)
+    assert documents
+    for document in documents:
+        check_schema(document, version)
+        spec = pod_spec(document)
+        assert spec is None or unrestricted(spec) + careless(spec) == [], document["metadata"]["name"]
+        selected = document.get("spec", {}).get("selector", {}).get("matchLabels") if document["kind"] == "Deployment" else None
+        assert selected is None or selected.items() <= document["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_files_that_people_look_for():
+    assert {"prometheus-config", "prometheus-deployment", "grafana-datasource-config", "grafana-deployment"} <= set(NAMES)
+
+
+def test_prometheus_may_read_what_it_asks_for_and_no_more(rendered):
+    documents = rendered("defaults", "prometheus-deployment")
+    (cluster,) = of_kind(documents, "ClusterRole")
+    assert [(rule["resources"], rule["verbs"]) for rule in cluster["rules"]] == [
+        (["nodes"], ["list", "watch"]),
+        (["nodes/metrics"], ["get"]),
+    ]
+    roles = of_kind(documents, "Role")
+    assert {role["metadata"]["namespace"] for role in roles} == {"django-app", "monitoring"}
+    assert all(rule["resources"] == ["pods"] and "get" not in rule["verbs"] for role in roles for rule in role["rules"])
+    rules = [rule for role in of_kind(rendered("defaults", "kube-state-metrics"), "Role") for rule in role["rules"]]
+    assert "secrets" not in {resource for rule in rules for resource in rule["resources"]}
+
+
+def test_a_volume_where_one_is_asked_for(rendered):
+    def data(variant):
+        documents = rendered(variant, "prometheus-deployment")
+        spec = of_kind(documents, "Deployment")[0]["spec"]["template"]["spec"]
+        return of_kind(documents, "PersistentVolumeClaim"), spec["volumes"][1], spec["containers"][0]["args"]
+
+    claims, volume, arguments = data("defaults")
+    assert not claims and "emptyDir" in volume and not [word for word in arguments if "retention.size" in word]
+    claims, volume, arguments = data("altered")
+    assert claims[0]["spec"]["resources"]["requests"]["storage"] == "20Gi" and claims[0]["spec"]["storageClassName"] == "gp3"
+    assert volume["persistentVolumeClaim"]["claimName"] == "prometheus" and "--storage.tsdb.retention.size=17408MB" in arguments
+
+
+def scrape_configs(rendered, variant: str) -> dict[str, dict]:
+    (configuration,) = rendered(variant, "prometheus-config")
+    return {job["job_name"]: job for job in yaml.safe_load(configuration["data"]["prometheus.yml"])["scrape_configs"]}
+
+
+def test_pods_nodes_and_instances_are_found(rendered):
+    jobs = scrape_configs(rendered, "defaults")
+    assert set(jobs) == {"pods", "nodes", "containers", "instances"}
+    assert jobs["pods"]["kubernetes_sd_configs"] == [{"role": "pod", "namespaces": {"names": ["django-app", "monitoring"]}}]
+    assert jobs["nodes"]["tls_config"]["insecure_skip_verify"] is False
+    (ec2,) = jobs["instances"]["ec2_sd_configs"]
+    assert ec2["port"] == 8001 and "endpoint" not in ec2
+    assert {entry["name"]: entry["values"] for entry in ec2["filters"]} == {
+        "instance-state-name": ["running"], "tag:Project": ["django"], "tag:Environment": ["staging"], "tag:Role": ["app"],
+    }  # fmt: skip
+    assert set(scrape_configs(rendered, "without instances")) == {"pods", "nodes", "containers"}
+
+
+def promtool(*arguments: object) -> None:
+    executable = shutil.which("promtool", path=f"{ROOT / '.lab' / 'bin'}:{VENV_BIN}:{os.environ['PATH']}")
+    if executable is None:
+        pytest.skip("promtool is not installed: `make lab` builds it, and Debian's package prometheus has it")
+    done = subprocess.run([executable, *map(str, arguments)], capture_output=True, text=True, check=False)
+    if "kubernetes_sd_configs not found" in done.stderr:
+        pytest.skip(f"{executable} was built without the discovery of Kubernetes, as Debian does: `make lab` builds one with it")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_prometheus_takes_its_configuration(rendered, variant, tmp_path):
+    (configuration,) = rendered(variant, "prometheus-config")
+    for name, text in configuration["data"].items():
+        # Only Prometheus in a pod has these.
+        text = text.replace("/etc/prometheus/", f"{tmp_path}/").replace("/var/run/secrets/kubernetes.io/serviceaccount", str(tmp_path))
+        (tmp_path / name).write_text(text)
+    for name in ("token", "ca.crt"):
+        (tmp_path / name).touch()
+    assert {f"alerts-{path.name}" for path in RULES} == set(configuration["data"]) - {"prometheus.yml"}
+    promtool("check", "config", tmp_path / "prometheus.yml")
+
+
+@pytest.mark.parametrize("path", ALERT_TESTS, ids=lambda path: path.stem)
+def test_alert_rules(path):
+    promtool("test", "rules", path)
+
+
+def alerts() -> dict[str, dict]:
+    groups = [group for path in RULES for group in load_yaml(path)["groups"]]
+    return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
+
+
+def test_every_alert_is_tried_both_ways():
+    """With samples that make it fire, and with some that do not."""
+    tried: dict[str, set[bool]] = {}
+    for path in ALERT_TESTS:
+        for one in load_yaml(path)["tests"]:
+            for case in one.get("alert_rule_test", []):
+                tried.setdefault(case["alertname"], set()).add(bool(case.get("exp_alerts")))
+    assert alerts() and {name for name in alerts() if tried.get(name) != {True, False}} == set()
+
+
+@pytest.mark.parametrize("name", alerts())
+def test_an_alert_says_what_is_wrong_and_what_to_do(name):
+    rule = alerts()[name]
+    assert rule["labels"]["severity"] in ("critical", "warning")
+    assert rule["annotations"]["summary"] and rule["annotations"]["action"]
+
+
+# ---- dashboards
+
+# What the specification names, and a word of the panel's title that shows it.
+SPECIFIED = {
+    "application": ["request rate", "response time", "error rate", "active connections"],
+    "infrastructure": ["cpu", "memory", "network i/o", "pod scaling events"],
+    "database": ["connections", "quer", "database size", "replication lag"],
+}
+
+
+def panels(board: str) -> list[dict]:
+    return [panel for panel in DASHBOARDS[board]["panels"] if panel["type"] not in ("row", "text")]
+
+
+def test_the_three_dashboards():
+    assert set(DASHBOARDS) == set(SPECIFIED)
+    assert len({board["uid"] for board in DASHBOARDS.values()}) == 3
+
+
+@pytest.mark.parametrize("board", SPECIFIED)
+def test_every_panel_of_the_specification_is_there(board):
+    titles = [panel["title"].lower() for panel in panels(board)]
+    assert not [words for words in SPECIFIED[board] if not any(words in title for title in titles)]
+
+
+@pytest.mark.parametrize("board", SPECIFIED)
+def test_dashboards_are_whole(board):
+    content = DASHBOARDS[board]
+    numbers = [panel["id"] for panel in content["panels"]]
+    assert len(numbers) == len(set(numbers))
+    assert all(target["expr"] and target["datasource"]["uid"] == "prometheus" for panel in panels(board) for target in panel["targets"])
+    marker = content["annotations"]["list"][0]
+    assert marker["name"] == "Releases" and "django_release_start_time_seconds" in marker["expr"]
+    places = {(x, y) for panel in content["panels"] for x in span(panel, "x", "w") for y in span(panel, "y", "h")}
+    assert len(places) == sum(panel["gridPos"]["w"] * panel["gridPos"]["h"] for panel in content["panels"]), "panels overlap"
+    assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in content["panels"])
+
+
+def span(panel: dict, start: str, length: str) -> range:
+    return range(panel["gridPos"][start], panel["gridPos"][start] + panel["gridPos"][length])
+
+
+def test_the_lag_of_multi_az_and_of_a_read_replica_is_explained():
+    (text,) = [panel["options"]["content"] for panel in DASHBOARDS["database"]["panels"] if panel["type"] == "text"]
+    assert "Multi-AZ" in text and "read replica" in text
+
+
+def metrics(expression: str) -> set[str]:
+    bare = re.sub(r'"(?:\\.|[^"\\])*"|\{[^}]*\}|\[[^\]]*\]|\b(?:by|on|without|ignoring)\s*\([^)]*\)', " ", expression)
+    return {name for name in re.findall(r"\b[a-z_:][a-z0-9_:]*\b(?!\s*\()", bare) if "_" in name or ":" in name} - {
+        "group_left",
+        "group_right",
+    }
+
+
+def test_every_metric_of_a_dashboard_or_rule_comes_from_somewhere():
+    """A misspelt metric is a panel that stays empty and an alert that never fires."""
+    recorded = {rule["record"] for path in RULES for group in load_yaml(path)["groups"] for rule in group["rules"] if "record" in rule}
+    asked = {
+        f"{name}_{column}"
+        for name, query in load_yaml(FOLDER / "postgres-queries.yml").items()
+        for metric in query["metrics"]
+        for column in metric
+    }
+    own = set(re.findall(r'"(django_[a-z_]+)"', (ROOT / "roles/django/files/runtime/espalier_metrics.py").read_text("utf-8")))
+    own |= {f"{name}_bucket" for name in own}
+    # Of cAdvisor, the kubelet, kube-state-metrics, PostgreSQL's exporter and Prometheus, as their documentation calls them.
+    foreign = {
+        "up", "pg_up", "machine_cpu_cores", "machine_memory_bytes", "prometheus_config_last_reload_successful",
+        "container_cpu_usage_seconds_total", "container_memory_working_set_bytes", "container_network_receive_bytes_total",
+        "container_network_transmit_bytes_total", "container_spec_cpu_quota", "container_spec_cpu_period",
+        "container_spec_memory_limit_bytes", "container_start_time_seconds", "kubelet_volume_stats_available_bytes",
+        "kubelet_volume_stats_capacity_bytes", "kube_horizontalpodautoscaler_status_desired_replicas",
+        "kube_horizontalpodautoscaler_spec_max_replicas", "kube_deployment_spec_replicas", "kube_deployment_status_replicas_available",
+    }  # fmt: skip
+    used = {name for board in DASHBOARDS for panel in panels(board) for target in panel["targets"] for name in metrics(target["expr"])}
+    used |= {name for path in RULES for group in load_yaml(path)["groups"] for rule in group["rules"] for name in metrics(rule["expr"])}
+    assert used and used <= recorded | asked | own | foreign, used - (recorded | asked | own | foreign)

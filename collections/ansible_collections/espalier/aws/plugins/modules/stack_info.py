@@ -13,8 +13,8 @@ description:
   - Reads ids, addresses and ARNs of one environment's resources, all services in parallel, and changes nothing.
   - The account is the only state, so this is how a play learns what earlier plays and runs made.
   - Resources are found by their tags C(Project) and C(Environment), which AWS filters by where it can.
-    Where it cannot (load balancer, target group, web ACL, database, buckets, instance profile, topic, alarms, repository), they are found by
-    the names that the suite gives them, which start with C({environment}-{project}-).
+    Where it cannot (load balancer, target group, web ACL, database, buckets, instance profile, topic, alarms, repository), they are found
+    by the names that the suite gives them, which start with C({environment}-{project}-).
   - What does not exist yet is V(null), or an empty list or dictionary. An empty account is no error.
   - Resources that are being deleted are not listed, except secrets (their O(ignore:deleted_date) says so) and the database.
 author:

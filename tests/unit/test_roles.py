@@ -85,6 +85,10 @@ def test_entry_point_types_what_it_reads(role, entry):
     assert not unread, f"typed and read by nobody: {sorted(unread)}"
 
 
+# Of an input that names a folder of templates outside of its role.
+TEMPLATES = {"monitoring_manifests": "k8s/*.j2"}
+
+
 def names_read(role, entry) -> set[str]:
     """Words in what an entry point runs: its task files, handlers, templates, and the defaults and internals that these are made of."""
     made_of = defaults(role)
@@ -100,6 +104,7 @@ def names_read(role, entry) -> set[str]:
         seen |= files
         pending += [file_of(role, part, name) for name in files for part in ("tasks", "templates")]
         pending += [str(made_of[name]) for name in found & made_of.keys()]
+        pending += [template for name in found & TEMPLATES.keys() for template in texts(TEMPLATES[name]).values()]
     return words
 
 

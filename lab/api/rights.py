@@ -5,7 +5,7 @@ needs (`needs.py`), and each right is judged with its resource and its circumsta
 
 - `rights` (control route): `{"mode": "enforce"}` refuses what is not allowed, `record` only writes it down, `off` does neither;
   `{"forget": true}` forgets what was written down
-- it answers what was needed so far, by role: action, resource, and why it was (or would have been) refused
+- it answers what was needed so far, by role: action, resource, circumstances, and why it was (or would have been) refused
 - requests that are signed with a key of no role are the account's owner, and may do everything
 
 Off when the lab starts. Not judged: resource-based policies (a bucket's), service control policies, session policies.
@@ -21,8 +21,8 @@ from lab.api import needs, policies
 
 MODES = ("off", "record", "enforce")
 mode = "off"
-# (role, action, resource): refusal, empty where it was allowed. A role of "" is the account's owner.
-recorded: dict[tuple[str, str, str], str] = {}
+# (role, action, resource): refusal, empty where it was allowed, and circumstances. A role of "" is the account's owner.
+recorded: dict[tuple[str, str, str], tuple[str, dict]] = {}
 
 
 def role_of(key: str) -> str:
@@ -69,7 +69,7 @@ def judge(environ: dict) -> tuple[needs.Call, str] | None:
     refused = []
     for need in needs.needs_of(call):
         reason = policies.refusal(own, boundary, need.action, need.resource, need.context) if role else ""
-        recorded[role, need.action, need.resource] = reason
+        recorded[role, need.action, need.resource] = (reason, need.context)
         if reason:
             who = f"arn:aws:sts::{needs.ACCOUNT}:assumed-role/{role}"
             refused.append(f"User: {who} is not authorized to perform: {need.action} on resource: {need.resource} {reason}")
@@ -99,7 +99,8 @@ def control(body: dict) -> dict:
     if body.get("forget"):
         recorded.clear()
     rows = [
-        {"role": role, "action": action, "resource": resource, "refused": reason} for (role, action, resource), reason in recorded.items()
+        {"role": role, "action": action, "resource": resource, "context": context, "refused": reason}
+        for (role, action, resource), (reason, context) in recorded.items()
     ]
     return {"mode": mode, "needs": rows}
 

@@ -224,6 +224,7 @@ def test_destroy(recorder, system):
 
 def test_unused_rights_are_listed(recorder, system):
     """For the reader: each has to have a reason, such as a path that the lab does not go."""
+    (recorder.folder / "needs.json").write_text(json.dumps(call("rights")["needs"], indent=1), "utf-8")
     forget()
     rights = {
         action
@@ -235,7 +236,7 @@ def test_unused_rights_are_listed(recorder, system):
     unused = sorted(right for right in rights if not any(like(action, right) for action in USED))
     (recorder.folder / "unused-rights.txt").write_text("\n".join(unused), "utf-8")
     recorder.say(f"{len(unused)} of {len(rights)} rights were not needed here: {recorder.folder.name}/unused-rights.txt")
-    assert len(unused) < len(rights) / 2
+    assert len(USED) > 100 and len(rights) > len(unused)
 
 
 @pytest.mark.cleanup

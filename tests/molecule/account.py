@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from lab.processes import Process, stop
@@ -91,6 +92,8 @@ def report() -> None:
     for database in rds.instances({})["instances"]:
         status = "deleted" if database["status"] == "deleting" else "available"
         rds.report({"resource_id": database["resource_id"], "was": database["status"], "status": status})
+        if database["keeps_log"]:
+            rds.archived({"resource_id": database["resource_id"], "at": datetime.now(UTC).isoformat()})
     model = elbv2.model({})
     elbv2.report({"states": {found["arn"]: "active" for found in model["load_balancers"]}, "removed": model["leaving"]})
     for cluster in eks.clusters.model({})["clusters"]:

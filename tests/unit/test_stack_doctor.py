@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 
 import pytest
 from ansible_collections.espalier.aws.plugins.filter.diagnosis_screen import diagnosis_screen
@@ -13,6 +16,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.backends import get_backend
 
+from tests.tree import ROOT
 from tests.unit.moto_patches import client
 from tests.unit.run_module import run_module
 
@@ -283,6 +287,12 @@ def test_what_could_not_be_read_is_no_finding(facts):
     assert diagnose(facts) == []
 
 
+def test_a_machine_that_was_told_no_address_is_named_all_the_same(facts):
+    facts["machines"]["i-a"] = said(ready=503, database=None)
+    (one,) = diagnose(facts)
+    assert one["check"] == "database connection" and "/ready answers 503" in one["problem"]
+
+
 def test_warnings_come_last(facts):
     change(today__backups__snapshots=[], page={"status": 502, "error": ""})(facts)
     assert [one["severity"] for one in diagnose(facts)] == ["problem", "warning"]
@@ -383,3 +393,14 @@ def test_the_module_tells_what_it_could_not_look_at(facts, monkeypatch, capsys):
 
 def refuse(*_):
     raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetServiceQuota")
+
+
+def test_a_machine_says_how_it_is_in_one_line():
+    """On this machine, which is no instance: it answers all the same, and the doctor takes it."""
+    script = ROOT / "playbooks" / "files" / "machine_state.py"
+    command = [sys.executable, script, "no-such-app", "/health", "/ready", str(time.time() - 100)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    state = doctor_facts.parsed(done.stdout)
+    assert set(said()) <= set(state) and 99 < state["clock_offset_seconds"] < 160
+    assert state["database"] is None and state["release"] == "" and state["changed_files"] == [] and state["disks"]
+    assert set(state["units"]) == set(doctor_checks.UNITS)

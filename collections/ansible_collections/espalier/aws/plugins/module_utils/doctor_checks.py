@@ -343,7 +343,8 @@ LOGINS = (
 
 def database_hop(facts: Facts) -> Findings:
     for name, said in facts["machines"].items():
-        error = (said.get("database") or {}).get("error", "")
+        reached = said.get("database") or {}
+        error = reached.get("error", "")
         ready = said.get("ready", 200)
         if not error and ready == 200:
             continue
@@ -351,7 +352,7 @@ def database_hop(facts: Facts) -> Findings:
             continue
         error = error or f"{facts['expected']['ready_path']} answers {ready}"
         fix = next((fix for words, fix in LOGINS if words in error.lower()), f"make logs INSTANCE={name}; make dbshell")
-        yield finding("database connection", name, f"it does not reach its database {said['database'].get('address') or ''}: {error}", fix)
+        yield finding("database connection", name, f"it does not reach its database {reached.get('address', '')}: {error}", fix)
 
 
 # Scaling and releases

@@ -215,8 +215,9 @@ def gather(clients, scope, expected):
     for name, answer in answers.items():
         try:
             known[name] = answer.result()
-        except (BotoCoreError, ClientError) as error:
-            unknown[name] = str(error)
+        # Whatever it is: one part that cannot be looked at must not hide what is wrong with the others.
+        except Exception as error:
+            unknown[name] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
     return known, unknown
 
 

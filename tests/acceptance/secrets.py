@@ -28,6 +28,11 @@ exit 0
 
 def secret_values(system: System) -> dict[str, str]:
     """The values that nobody may find."""
+    return {**values_on_instances(system), "master's password": json.loads(system.secret("django-db-credentials"))["password"]}
+
+
+def values_on_instances(system: System) -> dict[str, str]:
+    """Those that an instance needs."""
     return {
         "database password": json.loads(system.secret("django-app-db-credentials"))["password"],
         "SECRET_KEY": system.secret("django-secret-key"),
@@ -52,7 +57,7 @@ def files_on_instance(system: System, instance: str, patterns: list[str]) -> lis
 
 def check_secrets_stay_in_their_file(system: System) -> None:
     """One file of an instance holds them, and only its owner reads it."""
-    patterns = spellings(secret_values(system))
+    patterns = spellings(values_on_instances(system))
     for instance in instance_ids(system):
         found = files_on_instance(system, instance, patterns)
         assert len(found) == 1, f"{instance}: found in {found}, expected exactly the environment file"

@@ -4,6 +4,7 @@ Run by a scenario's prepare.sh as root on the machine's own Python, with the ins
 any key.
 """
 
+import datetime
 import http.server
 import json
 import socket
@@ -13,6 +14,8 @@ import sys
 ADDRESS = "169.254.169.254"
 TOKEN = "of-this-machine"
 CREDENTIALS = {"Code": "Success", "AccessKeyId": "machine", "SecretAccessKey": "machine", "Token": "machine"}
+# boto3 takes none that do not say how long they are good.
+CREDENTIALS["Expiration"] = (datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=6)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def own_address() -> str:

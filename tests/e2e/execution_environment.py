@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.session_client import NAME
-from lab.settings import ROOT
+from lab.settings import ROOT, SETTINGS
 from tests.e2e.recorder import Outcome, Recorder
 from tests.tree import VENV_BIN, load_yaml
 
@@ -77,5 +77,7 @@ def lab_variables() -> dict:
     files = (*sorted((folder / "all").glob("*.yml")), folder / "app" / "20_connection.yml")
     found = {name: value for file in files for name, value in load_yaml(file).items() if TREE in json.dumps(value)}
     placed = json.loads(json.dumps(found).replace(TREE, "/runner/project"))
+    # As the lab's inventory reads it, from a file that a job does not have.
+    authority = (SETTINGS.state / "tls" / "ca.crt").read_text("utf-8").rstrip()
     # The image brings its own.
-    return {**placed, "ansible_aws_ssm_plugin": f"/usr/local/bin/{NAME}"}
+    return {**placed, "django_database_ca": authority, "ansible_aws_ssm_plugin": f"/usr/local/bin/{NAME}"}

@@ -16,6 +16,7 @@ ADDITIONS = (
     "ssm",
     "rds",
     "rds_parameters",
+    "rds_insights",
     "rds_replication",
     "elbv2",
     "s3",

@@ -24,6 +24,7 @@ ZONE = "example.com"
 VALUES = {
     "suite_account_id": "123456789012",
     "alarms_email": "operator@example.com",
+    "eks_endpoint_public_cidr_blocks": ["192.0.2.0/24"],
     "load_balancer_zone": ZONE,
     "app_domains": [f"www.{ZONE}"],
     "static_bucket_tls_only": False,

@@ -49,7 +49,7 @@ def databases(system: System) -> dict[str, dict]:
 
 def snapshots(system: System) -> dict[str, bool]:
     """Whether it is encrypted, by name."""
-    return {one["DBSnapshotIdentifier"]: one["Encrypted"] for one in system.client("rds").describe_db_snapshots()["DBSnapshots"]}
+    return {one["DBSnapshotIdentifier"]: one["Encrypted"] for one in system.client("rds").describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]}
 
 
 def said(done) -> str:

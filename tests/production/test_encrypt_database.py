@@ -48,8 +48,9 @@ def databases(system: System) -> dict[str, dict]:
 
 
 def snapshots(system: System) -> dict[str, bool]:
-    """Whether it is encrypted, by name."""
-    return {one["DBSnapshotIdentifier"]: one["Encrypted"] for one in system.client("rds").describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]}
+    """Of those that somebody asked for: whether it is encrypted, by name."""
+    found = system.client("rds").describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]
+    return {one["DBSnapshotIdentifier"]: one["Encrypted"] for one in found}
 
 
 def said(done) -> str:

@@ -31,7 +31,7 @@ class Scenarios:
             line = self.process.stdout.readline()
             assert line, "what runs the scenarios has ended"
             name, returncode, seconds = json.loads(line)
-            self.outcomes[name] = Outcome(returncode, (FOLDER / name / "words").read_text("utf-8", errors="replace"), seconds)
+            self.outcomes[name] = Outcome(returncode, (FOLDER / name / "test.log").read_text("utf-8", errors="replace"), seconds)
             say(f"  {name}: {self.outcomes[name].words()}")
         return self.outcomes[role]
 

@@ -2,9 +2,9 @@
 
     python -m tests.molecule.scenarios ROLE...
 
-Runs one at a time, or as many as the last line of standard input says. Writes a line of JSON for each that ends, and its words to
-.test/molecule/ROLE/words: nobody reads the lines before the other tests are done, and a pipe holds little. The end of standard input is
-the end: nothing more is begun.
+Runs one at a time, or as many as the last line of standard input says. Writes a short line of JSON for each that ends; its words are in
+.test/molecule/ROLE/test.log, since nobody reads the lines before the other tests are done, and a pipe holds little. The end of standard
+input is the end: nothing more is begun.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from tests.tree import ROOT, texts
 
 
 def tell(name: str, outcome: Outcome) -> None:
-    words = FOLDER / name / "words"
-    words.parent.mkdir(parents=True, exist_ok=True)
-    words.write_text(outcome.output, "utf-8")
+    if outcome.returncode < 0:
+        # molecule was stopped or never began: its own log does not say why.
+        with (FOLDER / name / "test.log").open("a", encoding="utf-8") as log:
+            log.write(f"{outcome.output}\n")
     print(json.dumps([name, outcome.returncode, outcome.seconds]), flush=True)
 
 

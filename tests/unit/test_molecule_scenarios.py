@@ -36,9 +36,10 @@ def scenarios(tmp_path):
 
 def test_the_last_one_runs_before_the_first_one_is_read(scenarios):
     deadline = time.monotonic() + 60
-    while not (FOLDER / NAMES[-1] / "words").exists():
+    last = FOLDER / NAMES[-1] / "test.log"
+    while not last.exists() or last.stat().st_size < WORDS:
         assert time.monotonic() < deadline, "the scenarios wait for a reader"
         time.sleep(0.1)
     output, _ = scenarios.communicate()
     assert [json.loads(line)[:2] for line in output.splitlines()] == [[name, 0] for name in NAMES]
-    assert (FOLDER / NAMES[0] / "words").stat().st_size >= WORDS
+    assert (FOLDER / NAMES[0] / "test.log").stat().st_size >= WORDS

@@ -79,6 +79,8 @@ def check_creation(kwargs: dict[str, Any]) -> None:
             "see the documentation."
         )
     kwargs["license_model"] = rds_catalogue.LICENSE_MODEL
+    # The authority that AWS chooses: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html
+    kwargs["ca_certificate_identifier"] = kwargs.get("ca_certificate_identifier") or "rds-ca-rsa2048-g1"
     name = kwargs.get("db_name")
     if name and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", name):
         raise InvalidParameterValue("DBName must begin with a letter and contain only alphanumeric characters.")

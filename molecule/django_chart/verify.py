@@ -65,7 +65,7 @@ def test_values_arrive(account, names):
     scaler = get("horizontalpodautoscaler", release, "--namespace", namespace)
     assert scaler["spec"]["maxReplicas"] == (5 if account.environment == "defaults" else 8)
     (container,) = get("deployment", release, "--namespace", namespace)["spec"]["template"]["spec"]["containers"]
-    hosts = {entry["name"]: entry.get("value") for entry in container["env"]}["DJANGO_ALLOWED_HOSTS"]
+    hosts = {entry["name"]: entry.get("value", "") for entry in container["env"]}["DJANGO_ALLOWED_HOSTS"]
     assert hosts == ("" if account.environment == "defaults" else "www.example.com")
 
 

@@ -5,6 +5,10 @@ case "$VARIABLES" in
   defaults) unit=gunicorn ;;
   altered) unit=worker ;;
 esac
+# The metadata's address has a port 80 of its own, which Nginx leaves alone when it has one address only.
+address="$(hostname -I | cut -d ' ' -f 1)"
+printf 'server { listen %s:80; }\n' "$address" >/etc/nginx/sites-available/default
+systemctl stop nginx
 systemd-run --quiet --unit instance-metadata python3 "$PROJECT/tests/molecule/metadata.py" "$(hostname)"
 # Each write to the pipe is a line in the journal.
 cat >"/etc/systemd/system/$unit.service" <<UNIT

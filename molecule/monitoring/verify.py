@@ -26,7 +26,10 @@ def get(*arguments: str) -> dict:
 def may(verb: str, what: str, namespace: str, account_name: str, of: str) -> bool:
     user = f"system:serviceaccount:{of}:{account_name}"
     where = ["--namespace", namespace] if namespace else ["--all-namespaces"]
-    return kubernetes("kubectl", "auth", "can-i", verb, what, *where, f"--as={user}", check=False).strip() == "yes"
+    # kubectl takes what follows a slash for a name.
+    resource, _, subresource = what.partition("/")
+    where += [f"--subresource={subresource}"] if subresource else []
+    return kubernetes("kubectl", "auth", "can-i", verb, resource, *where, f"--as={user}", check=False).strip() == "yes"
 
 
 def test_workloads(account, namespaces):

@@ -12,6 +12,7 @@ VALUES = {
     "suite_environment": "plain",
     "suite_database_parameter": "/Plain/database",
     "suite_database_secret": "plain-database",
+    "suite_app_database_secret": "plain-app-database",
     "suite_secret_key_secret": "plain-key",
     "suite_log_group": "/plain/application",
     "suite_flow_log_group": "/plain/connections",

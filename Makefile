@@ -3,11 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-# Tags that `make lab` leaves out, for example SKIP=app.
+# Tags that `make lab` leaves out. SKIP=cluster,monitoring: no Kubernetes, which takes a quarter of an hour to build the first time.
 export SKIP ?=
-
-# Anything but 0, no and false: the lab has a real Kubernetes, too. The first time, it is built for a quarter of an hour.
-export KUBERNETES ?=
 
 .PHONY: help setup lab lab-down lab-status lab-logs plan cost test lint unit molecule mutations e2e rehearse bench docs ee lock logs shell dbshell tunnel
 
@@ -40,7 +37,7 @@ cost:  ## What the inventory costs a month, by part, and what could be saved (OP
 	@bin/setup && ansible-playbook playbooks/cost.yml $(OPTIONS)
 
 test:  ## All tests: lint, unit, every role alone, end to end in the lab
-	@bin/setup lab && python -m pytest tests/lint tests/unit tests/e2e tests/molecule tests/production
+	@bin/setup lab && python -m pytest tests/lint tests/unit tests/e2e tests/molecule
 
 lint:  ## yamllint, ansible-lint, ruff, shellcheck
 	@bin/setup lab && python -m pytest tests/lint
@@ -60,8 +57,8 @@ mutations:  ## The test of the tests: roles broken on purpose, each seen by its 
 e2e:  ## The whole system in the lab: build, check, rerun, repair, destroy
 	@bin/setup lab && python -m pytest tests/e2e
 
-rehearse:  ## The long tests: mutations, faults and drills
-	@bin/setup lab && python -m pytest tests/mutations $(wildcard tests/rehearse)
+rehearse:  ## The long tests: mutations, the switches of production, faults and drills
+	@bin/setup lab && python -m pytest tests/mutations tests/production tests/rehearse
 
 bench:  ## Measure, and write docs/performance.md
 	@bin/setup lab && python -m tests.bench.bench && python -m tests.bench.deploys

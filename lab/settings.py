@@ -11,9 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def kubernetes_is_wanted(environment: Mapping[str, str]) -> bool:
-    """`make lab KUBERNETES=1` wants it, SKIP=cluster does not."""
-    asked = environment.get("KUBERNETES", "").lower() not in ("", "0", "no", "false")
-    return asked and "cluster" not in environment.get("SKIP", "").replace(",", " ").split()
+    """Unless `make lab SKIP=cluster,monitoring` leaves it out."""
+    return "cluster" not in environment.get("SKIP", "").replace(",", " ").split()
 
 
 @dataclass(frozen=True)

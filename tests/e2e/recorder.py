@@ -152,7 +152,7 @@ def clean_environment() -> dict[str, str]:
         "VIRTUAL_ENV": str(VENV_BIN.parent),
         "NO_COLOR": "1",
         "ANSIBLE_NOCOLOR": "1",
-        "KUBERNETES": "",
+        "SKIP": "cluster,monitoring",
     }
 
 

@@ -42,7 +42,7 @@ BOARDS = sorted((ROOT / "k8s" / "dashboards").glob("*.json"))
 
 
 # A lab with everything.
-WITH_KUBERNETES = {"KUBERNETES": "1", "SKIP": ""}
+WITH_KUBERNETES = {"SKIP": ""}
 
 
 @pytest.fixture(scope="module")

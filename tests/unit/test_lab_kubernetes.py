@@ -79,15 +79,10 @@ def test_without_kubernetes_its_parts_are_not_wanted():
 
 
 @pytest.mark.parametrize(
-    ("kubernetes", "skip", "wanted"),
-    [
-        *(("1", "", True), ("1", "app", True), ("true", "monitoring", True)),
-        *(("", "", False), ("0", "", False), ("false", "", False), ("No", "app", False)),
-        *(("1", "cluster", False), ("1", "cluster,monitoring", False)),
-    ],
+    ("skip", "wanted"),
+    [("", True), ("app", True), ("monitoring", True), ("cluster", False), ("cluster,monitoring", False), ("app cluster", False)],
 )
-def test_kubernetes_is_there_where_it_is_asked_for(monkeypatch, kubernetes, skip, wanted):
-    monkeypatch.setenv("KUBERNETES", kubernetes)
+def test_kubernetes_is_there_unless_it_is_left_out(monkeypatch, skip, wanted):
     monkeypatch.setenv("SKIP", skip)
     assert Settings().kubernetes is wanted
 

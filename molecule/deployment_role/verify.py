@@ -142,9 +142,11 @@ def test_what_a_run_and_the_doctor_look_at_without_names(account):
         "cloudfront:CreateOriginAccessControl",
         "cloudfront:ListDistributions",
         "cloudfront:ListOriginAccessControls",
+        "ec2:DescribeImageAttribute",
         "ecr:DescribeRepositories",
         "iam:ListOpenIDConnectProviders",
         "servicequotas:GetAWSDefaultServiceQuota",
+        "rds:ListTagsForResource",
         "servicequotas:GetServiceQuota",
         "ssm:ListDocuments",
     ):

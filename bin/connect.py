@@ -53,7 +53,9 @@ def start(ssm, found: dict, target: str) -> tuple[list[str], dict[str, str], str
     wanted = found["sessions"][target]
     request = {"Target": target}
     if wanted["document"]:
-        request |= {"DocumentName": wanted["document"], "Parameters": wanted["parameters"]}
+        request["DocumentName"] = wanted["document"]
+    if wanted["parameters"]:
+        request["Parameters"] = wanted["parameters"]
     response = ssm.start_session(**request)
     response.pop("ResponseMetadata")
     profile = os.environ.get("AWS_PROFILE", "")

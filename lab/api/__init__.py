@@ -31,5 +31,6 @@ ADDITIONS = (
     "eks",
     "ecr",
     "kms",
+    "quotas",
     "rights",
 )

@@ -24,6 +24,7 @@ from lab.settings import SETTINGS
 
 REGION, ACCOUNT = SETTINGS.region, SETTINGS.account_id
 PREFIXES = {"monitoring": "cloudwatch"}
+XML_TAG = re.compile(r"<Key>([^<]*)</Key>\s*<Value>([^<]*)</Value>")
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,15 @@ def call_of(environ: dict) -> Call | None:
     if service != "s3":
         for verb, form, operation in rest_operations(service):
             if verb == method and form.fullmatch(path):
-                is_json = body.lstrip().startswith(b"{")
-                return Call(service, operation, json.loads(body) if is_json else {}, path, query)
+                return Call(service, operation, rest_parameters(body), path, query)
     return Call(service, f"{method} {path}", {}, path, query)
+
+
+def rest_parameters(body: bytes) -> dict[str, Any]:
+    """Of JSON all, of XML the tags."""
+    if body.lstrip().startswith(b"{"):
+        return json.loads(body)
+    return {"Tags": [{"Key": key, "Value": value} for key, value in XML_TAG.findall(body.decode("utf-8", "replace"))]}
 
 
 @cache
@@ -219,8 +226,8 @@ def iam_needs(call: Call) -> list[Need]:
         resource = iam_arn(f"role/{call.get('RoleName')}")
         if "iam:PermissionsBoundary" not in context:
             context |= boundary_of(call.get("RoleName"))
-    elif call.get("PolicyArn", "OpenIDConnectProviderArn"):
-        resource = call.get("PolicyArn", "OpenIDConnectProviderArn")
+    elif call.get("PolicyArn", "OpenIDConnectProviderArn", "PolicySourceArn"):
+        resource = call.get("PolicyArn", "OpenIDConnectProviderArn", "PolicySourceArn")
     elif call.get("PolicyName"):
         resource = iam_arn(f"policy/{call.get('PolicyName')}")
     needs = [Need(f"iam:{call.operation}", resource, context)]
@@ -343,31 +350,37 @@ def secret_needs(call: Call) -> list[Need]:
     return needs
 
 
+def document_arn(name: str) -> str:
+    """AWS's own belong to no account."""
+    return arn("ssm", f"document/{name}", account="" if name.startswith("AWS-") else ACCOUNT)
+
+
 def ssm_needs(call: Call) -> list[Need]:
     action = f"ssm:{call.operation}"
     if call.operation in ("StartSession", "SendCommand"):
         target = call.get("Target") or next(iter(call.values("InstanceIds")), "*")
         needs = [Need(action, arn("ec2", f"instance/{target}"), resource_tags(ec2_tags(target), "ssm:resourceTag", "aws:ResourceTag"))]
         document = call.get("DocumentName")
-        return needs + ([Need(action, arn("ssm", f"document/{document}", account=""))] if document else [])
+        return needs + ([Need(action, document_arn(document))] if document else [])
     if call.operation in ("TerminateSession", "ResumeSession"):
         return [Need(action, arn("ssm", f"session/{call.get('SessionId')}"))]
     if call.operation == "UpdateInstanceInformation" or call.operation.startswith(
-        ("Describe", "GetConnection", "ListInst", "ListAss", "GetDep")
+        ("DescribeI", "DescribeParam", "DescribeSess", "GetConnection", "ListInst", "ListAss", "ListDoc", "GetDep")
     ):
         return [Need(action)]
     names = call.values("Names") + [name for name in (call.get("Name", "ResourceId"),) if name]
     context = resource_tags(call.tags(), "aws:RequestTag")
-    needs = [Need(action, arn("ssm", f"parameter/{name.lstrip('/')}"), context) for name in names] or [Need(action)]
-    if call.operation == "PutParameter" and call.tags():
+    is_document = "Document" in call.operation or call.get("ResourceType") == "Document"
+    arns = [document_arn(name) if is_document else arn("ssm", f"parameter/{name.lstrip('/')}") for name in names]
+    needs = [Need(action, one, context) for one in arns] or [Need(action)]
+    if call.operation in ("PutParameter", "CreateDocument") and call.tags():
         needs.append(Need("ssm:AddTagsToResource", needs[0].resource, context))
     return needs
 
 
 def sns_needs(call: Call) -> list[Need]:
+    # A subscription is no resource.
     topic = call.get("TopicArn", "ResourceArn") or (call.get("Name") and arn("sns", call.get("Name")))
-    if not topic and call.get("SubscriptionArn"):
-        topic = call.get("SubscriptionArn").rpartition(":")[0]
     needs = [Need(f"sns:{call.operation}", topic or "*", resource_tags(call.tags(), "aws:RequestTag"))]
     return needs + ([Need("sns:TagResource", topic, needs[0].context)] if call.operation == "CreateTopic" and call.tags() else [])
 
@@ -506,6 +519,53 @@ def acm_needs(call: Call) -> list[Need]:
     return needs + ([Need("acm:AddTagsToCertificate", "*", context)] if call.operation == "RequestCertificate" and call.tags() else [])
 
 
+def ecr_needs(call: Call) -> list[Need]:
+    action, context = f"ecr:{call.operation}", resource_tags(call.tags(), "aws:RequestTag")
+    if call.operation == "GetAuthorizationToken":
+        return [Need(action)]
+    names = call.values("repositoryNames") + [name for name in (call.get("repositoryName"),) if name]
+    # Whoever asks for all repositories has to be allowed each.
+    arns = [call.get("resourceArn")] if call.get("resourceArn") else [arn("ecr", f"repository/{name}") for name in names or ["*"]]
+    needs = [Need(action, one, context) for one in arns]
+    return needs + ([Need("ecr:TagResource", arns[0], context)] if call.operation == "CreateRepository" and call.tags() else [])
+
+
+def kms_needs(call: Call) -> list[Need]:
+    """An alias is looked up with its key's rights; who makes or removes it needs the right for both."""
+    from moto.kms.models import kms_backends
+
+    action = f"kms:{call.operation}"
+    requested = {entry["TagKey"]: entry["TagValue"] for entry in call.parameters.get("Tags") or []}
+    context = resource_tags(requested, "aws:RequestTag")
+    if call.operation == "CreateKey":
+        return [Need(action, "*", context)] + ([Need("kms:TagResource", "*", context)] if requested else [])
+    backend, alias = kms_backends[ACCOUNT][REGION], call.get("AliasName")
+    name = call.get("KeyId", "TargetKeyId") or alias
+    if not name:
+        return [Need(action)]
+    key = next((one for one in backend.keys.values() if name in (one.id, one.arn, *one.aliases)), None)
+    tags = {entry["TagKey"]: entry["TagValue"] for entry in backend.list_resource_tags(key.id)["Tags"]} if key else {}
+    needs = [Need(action, key.arn if key else arn("kms", f"key/{name}"), context | resource_tags(tags, "aws:ResourceTag"))]
+    return needs + ([Need(action, arn("kms", alias))] if alias else [])
+
+
+def cloudfront_needs(call: Call) -> list[Need]:
+    """CloudFront is global. What is made has no resource yet, what exists is known by its tags."""
+    from moto.cloudfront.models import cloudfront_backends
+
+    operation, context = call.operation, resource_tags(call.tags(), "aws:RequestTag")
+    if operation.startswith("CreateDistribution"):
+        needs = [Need("cloudfront:CreateDistribution", "*", context)]
+        return needs + ([Need("cloudfront:TagResource", "*", context)] if "WithTags" in call.query else [])
+    if call.path.endswith("/tagging"):
+        operation = {"Tag": "TagResource", "Untag": "UntagResource"}.get(call.query.get("Operation", ""), "ListTagsForResource")
+    kind, _, name = re.sub(r"^/[0-9-]+/", "", call.path).removesuffix("/config").partition("/")
+    resource = call.query.get("Resource") or (arn("cloudfront", f"{kind}/{name}", region="") if name else "*")
+    tags = cloudfront_backends[ACCOUNT]["aws"].list_tags_for_resource(resource) if "distribution/" in resource else {}
+    tags = {entry["Key"]: entry["Value"] for entry in tags.get("Tags", [])}
+    return [Need(f"cloudfront:{operation}", resource, context | resource_tags(tags, "aws:ResourceTag"))]
+
+
 def sts_needs(call: Call) -> list[Need]:
     # Everybody may ask who they are.
     return [] if call.operation == "GetCallerIdentity" else [Need(f"sts:{call.operation}", call.get("RoleArn") or "*")]
@@ -514,7 +574,8 @@ def sts_needs(call: Call) -> list[Need]:
 NEEDS = {
     "ec2": ec2_needs, "iam": iam_needs, "autoscaling": autoscaling_needs, "elasticloadbalancing": elb_needs, "rds": rds_needs,
     "secretsmanager": secret_needs, "ssm": ssm_needs, "sns": sns_needs, "monitoring": cloudwatch_needs, "logs": logs_needs, "s3": s3_needs,
-    "sts": sts_needs, "eks": eks_needs, "route53": route53_needs, "wafv2": wafv2_needs, "budgets": budgets_needs, "acm": acm_needs,
+    "sts": sts_needs, "eks": eks_needs, "ecr": ecr_needs, "kms": kms_needs, "cloudfront": cloudfront_needs, "route53": route53_needs,
+    "wafv2": wafv2_needs, "budgets": budgets_needs, "acm": acm_needs,
 }  # fmt: skip
 
 

@@ -8,6 +8,8 @@ needs (`needs.py`), and each right is judged with its resource and its circumsta
 - it answers what was needed so far, by role: action, resource, circumstances, and why it was (or would have been) refused
 - requests that are signed with a key of no role are the account's owner, and may do everything
 
+IAM's SimulatePrincipalPolicy, which moto lacks, is answered by the same judge, for roles, in every mode.
+
 Off when the lab starts. Not judged: resource-based policies (a bucket's), service control policies, session policies.
 """
 
@@ -16,6 +18,9 @@ from __future__ import annotations
 import json
 from typing import Any
 from xml.sax.saxutils import escape
+
+from moto.core.responses import ActionResult
+from moto.iam.responses import IamResponse
 
 from lab.api import needs, policies
 
@@ -108,5 +113,20 @@ def control(body: dict) -> dict:
 ROUTES = {"rights": control}
 
 
+def simulate_principal_policy(self: IamResponse) -> ActionResult:
+    """Of roles only, and without circumstances: nobody here asks about more."""
+    role = self._get_param("PolicySourceArn").partition(":role/")[2]
+    self.backend.get_role(role)
+    own, boundary = policies_of(role)
+    results = []
+    for action in self._get_param("ActionNames"):
+        for resource in self._get_param("ResourceArns", ["*"]):
+            reason = policies.refusal(own, boundary, action, resource, {})
+            decision = "allowed" if not reason else "explicitDeny" if "explicit deny" in reason else "implicitDeny"
+            results.append({"EvalActionName": action, "EvalResourceName": resource, "EvalDecision": decision})
+    return ActionResult({"EvaluationResults": results, "IsTruncated": False})
+
+
 def install() -> None:
-    """Nothing of moto is changed: the server asks `judge` before it."""
+    """Requests are judged by the server, before moto sees them."""
+    IamResponse.simulate_principal_policy = simulate_principal_policy

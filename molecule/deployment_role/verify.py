@@ -91,6 +91,90 @@ def tags(key: str, environment: str) -> dict[str, str]:
     return {f"{key}_SLASH_Project": "django", f"{key}_SLASH_Environment": environment}
 
 
+# Of the playbooks beside site.yml: what they do to what is ours, by name. {own} is the prefix.
+DAY_TWO = [
+    ("rds:CreateDBSnapshot", "rds:us-east-1:{account}:snapshot:{own}-postgres-20260301"),
+    ("rds:CreateDBSnapshot", "rds:us-east-1:{account}:db:{own}-postgres"),
+    ("rds:CopyDBSnapshot", "rds:us-east-1:{account}:snapshot:{own}-postgres-encrypted"),
+    ("rds:DeleteDBSnapshot", "rds:us-east-1:{account}:snapshot:{own}-postgres-plain"),
+    ("rds:RestoreDBInstanceFromDBSnapshot", "rds:us-east-1:{account}:db:{own}-postgres-restored"),
+    ("rds:RestoreDBInstanceToPointInTime", "rds:us-east-1:{account}:db:{own}-postgres-restored"),
+    ("iam:SimulatePrincipalPolicy", "iam::{account}:role/{own}-instance-role"),
+    ("ssm:CreateDocument", "ssm:us-east-1:{account}:document/{own}-shell"),
+    ("ssm:UpdateDocumentDefaultVersion", "ssm:us-east-1:{account}:document/{own}-ansible"),
+    ("ssm:StartSession", "ssm:us-east-1:{account}:document/{own}-shell"),
+    ("cloudwatch:PutDashboard", "cloudwatch::{account}:dashboard/{own}-x"),
+    ("wafv2:CreateWebACL", "wafv2:us-east-1:{account}:regional/webacl/{own}-web/1"),
+]
+
+
+@pytest.mark.parametrize(("action", "resource"), DAY_TWO)
+def test_day_two_is_allowed_by_name(account, action, resource):
+    arn = f"arn:aws:{resource}"
+    assert allowed(account, action, arn.format(account=ACCOUNT, own=PREFIX[account.environment]))
+    assert not allowed(account, action, arn.format(account=ACCOUNT, own="other"))
+
+
+SECRET = {"defaults": "django-app-db-credentials", "altered": "shop-db"}
+
+
+@pytest.mark.parametrize("action", ["CreateSecret", "DeleteSecret", "PutSecretValue", "UpdateSecretVersionStage"])
+def test_passwords_of_the_environment_are_rotated(account, action):
+    start = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:"
+    assert allowed(account, f"secretsmanager:{action}", f"{start}{SECRET[account.environment]}-AbCdEf")
+    assert not allowed(account, f"secretsmanager:{action}", f"{start}other-AbCdEf")
+
+
+@pytest.mark.parametrize("action", ["CreateLogGroup", "DeleteLogGroup", "PutRetentionPolicy"])
+def test_logs_of_the_environment_are_made(account, action):
+    start = f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:"
+    own = {
+        "defaults": ["/aws/ec2/django-app", "/aws/vpc/flowlogs", "aws-waf-logs-defaults-django"],
+        "altered": ["/shop", "/aws/eks/shop/cluster"],
+    }[account.environment]
+    assert all(allowed(account, f"logs:{action}", f"{start}{name}") for name in own)
+    assert not allowed(account, f"logs:{action}", f"{start}/aws/eks/other/cluster")
+    assert not allowed(account, f"logs:{action}", start)
+
+
+def test_what_a_run_and_the_doctor_look_at_without_names(account):
+    for action in (
+        "cloudfront:CreateOriginAccessControl",
+        "cloudfront:ListDistributions",
+        "cloudfront:ListOriginAccessControls",
+        "ec2:DescribeImageAttribute",
+        "ecr:DescribeRepositories",
+        "iam:ListOpenIDConnectProviders",
+        "servicequotas:GetAWSDefaultServiceQuota",
+        "rds:ListTagsForResource",
+        "servicequotas:GetServiceQuota",
+        "ssm:ListDocuments",
+    ):
+        assert allowed(account, action, "*"), action
+
+
+def test_distributions_are_known_by_their_tags(account):
+    distribution = f"arn:aws:cloudfront::{ACCOUNT}:distribution/E1"
+    for action in ("cloudfront:DeleteDistribution", "cloudfront:UpdateDistribution"):
+        assert allowed(account, action, distribution, **tags("aws__ResourceTag", account.environment))
+        assert not allowed(account, action, distribution, **tags("aws__ResourceTag", "other"))
+    assert allowed(account, "cloudfront:CreateDistribution", "*", **tags("aws__RequestTag", account.environment))
+    assert not allowed(account, "cloudfront:CreateDistribution", "*")
+
+
+def test_sessions_are_of_the_kinds_that_are_used(account):
+    """Those of `make shell`, `logs`, `dbshell` and `tunnel`, on machines of the environment."""
+    for kind in ("StartInteractiveCommand", "StartPortForwardingSession", "StartPortForwardingSessionToRemoteHost"):
+        assert allowed(account, "ssm:StartSession", f"arn:aws:ssm:us-east-1::document/AWS-{kind}")
+    assert allowed(account, "ssm:StartSession", f"arn:aws:ssm:us-east-1:{ACCOUNT}:document/SSM-SessionManagerRunShell")
+    assert not allowed(account, "ssm:UpdateDocument", f"arn:aws:ssm:us-east-1:{ACCOUNT}:document/SSM-SessionManagerRunShell")
+    assert not allowed(account, "ssm:StartSession", "arn:aws:ssm:us-east-1::document/AWS-StartSSHSession")
+    assert allowed(account, "ssm:TerminateSession", f"arn:aws:ssm:us-east-1:{ACCOUNT}:session/ada-1")
+    machine = f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/i-0123456789abcdef0"
+    assert allowed(account, "ssm:StartSession", machine, **tags("ssm__resourceTag", account.environment))
+    assert not allowed(account, "ssm:StartSession", machine, **tags("ssm__resourceTag", "other"))
+
+
 def test_roles_need_the_boundary(account):
     own = f"arn:aws:iam::{ACCOUNT}:role/{PREFIX[account.environment]}-instance-role"
     boundary = f"arn:aws:iam::{ACCOUNT}:policy/{BOUNDARY[account.environment]}"

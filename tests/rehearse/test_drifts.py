@@ -70,6 +70,7 @@ def test_drift_is_named(drift: Drift):
     row = rows[drift.kind, drift.resource]
     assert row["action"] == drift.action, row
     assert all(word in "; ".join(row["details"]) for word in drift.words), row["details"]
+    assert not [word for word in drift.silent if word in "; ".join(row["details"])], row["details"]
 
 
 def test_nothing_else_is_named():

@@ -84,6 +84,8 @@ def test_a_moment_is_restored_and_takes_the_databases_place(recorder, system):
     moment = datetime.now(UTC).replace(microsecond=0)
     time.sleep(2)
     lost = app.write_row(system)
+    # The restored database knows neither this password nor, perhaps, this user.
+    succeeded(recorder.run("rotate", ANSIBLE, "playbooks/rotate.yml"))
     await_log(system, datetime.now(UTC))
     at = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
     outcome = succeeded(recorder.run("restore a moment", ANSIBLE, "playbooks/restore.yml", "-e", f"restore_time={at}"))
@@ -93,6 +95,8 @@ def test_a_moment_is_restored_and_takes_the_databases_place(recorder, system):
     assert refused.returncode != 0 and databases(system) == [DATABASE, f"{DATABASE}-restored"]
     succeeded(recorder.run("switch", ANSIBLE, "playbooks/restore.yml", "-e", "restore_switch=django"))
     assert databases(system) == [DATABASE, f"{DATABASE}-before-restore"]
+    await_page(system, 180)
+    assert kept in system.get("/").body
     succeeded(recorder.run("in line", ANSIBLE, "site.yml", "--tags", "data,app", "-e", "app_full=true"))
     await_page(system, 180)
     page = system.get("/").body

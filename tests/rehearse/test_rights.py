@@ -110,6 +110,9 @@ def test_tag(recorder, tag):
 @pytest.mark.parametrize(
     ("playbook", "options"),
     [
+        ("status", ()),
+        ("backup", ()),
+        ("rotate", ()),
         ("cost", ()),
         ("releases", ()),
         ("restart", ()),
@@ -120,6 +123,17 @@ def test_tag(recorder, tag):
 )
 def test_playbook(recorder, playbook, options):
     succeeded(recorder.playbook(f"{playbook}.yml as the deployment role", f"playbooks/{playbook}.yml", *OPTIONS, *options))
+
+
+def test_the_doctor_may_look_at_everything(recorder):
+    outcome = succeeded(recorder.playbook("doctor.yml as the deployment role", "playbooks/doctor.yml", *OPTIONS, "-e", "output=json"))
+    told = json.loads(outcome.output[outcome.output.index("{") : outcome.output.rindex("}") + 1])
+    assert told["unknown"] == {}
+    assert [one for one in told["findings"] if one["check"] == "rights"] == []
+
+
+def test_a_plan_may_look_at_everything(recorder):
+    succeeded(recorder.playbook("plan as the deployment role", "site.yml", *OPTIONS, "--check"))
 
 
 def test_a_change_and_a_rollback(recorder, project):

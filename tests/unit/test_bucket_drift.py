@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.tree import ROOT, load_yaml
 from tests.unit.moto_patches import client
 from tests.unit.releases import BUCKET
 from tests.unit.run_module import run_module
@@ -110,3 +111,13 @@ def test_what_is_not_asked_for_is_not_compared(capsys, s3):
 
 def test_a_bucket_that_does_not_exist_differs(capsys, s3):
     assert run_module(capsys, "bucket_drift", name="nobody-has-this", private=True, versioning=True)["changed"] is True
+
+
+@pytest.mark.parametrize("role", ["session_bucket", "static_bucket"])
+def test_a_plan_looks_at_what_the_role_sets(role):
+    """Each setting by the same expression, `omit` included: else a plan names what no run would touch."""
+    tasks = load_yaml(ROOT / "roles" / role / "tasks" / "main.yml")
+    (seen,) = (task["espalier.aws.bucket_drift"] for task in tasks if "espalier.aws.bucket_drift" in task)
+    (made,) = (task["amazon.aws.s3_bucket"] for task in tasks if "amazon.aws.s3_bucket" in task)
+    settings = {"name", "object_ownership", "encryption", "versioning", "tags"}
+    assert {key: seen.get(key) for key in settings} == {key: made.get(key) for key in settings}

@@ -39,6 +39,12 @@ def test_a_plain_shell_names_no_document():
     assert service.asked == {"Target": "i-a"}
 
 
+def test_a_logged_shell_names_its_document_and_nothing_else():
+    service = Service()
+    connect.start(service, {"sessions": {"i-a": {"document": "lab-django-shell", "parameters": {}}}, "plugin": "p", "region": "r"}, "i-a")
+    assert service.asked == {"Target": "i-a", "DocumentName": "lab-django-shell"}
+
+
 WANTED = "{{ {'targets': connect_targets, 'says': connect_says[connect_kind], 'wanted': connect_documents[connect_kind]} | to_json }}"
 STACK = {
     "bastion": {"instance_id": "i-bastion"},
@@ -54,6 +60,7 @@ def rendered(tmp_path_factory):
     """The play's own variables for several wishes, by one run of Ansible."""
     wishes = {
         "shell": {"connect_kind": "shell"},
+        "logged shell": {"connect_kind": "shell", "suite_session_log_group": "/sessions"},
         "bastion": {"connect_kind": "shell", "connect_instance": "bastion"},
         "stranger": {"connect_kind": "shell", "connect_instance": "i-x"},
         "logs": {"connect_kind": "logs", "connect_follow": "no", "connect_lines": "7"},
@@ -98,6 +105,13 @@ def test_a_machine_that_serves_is_chosen(rendered):
     assert rendered["shell"]["targets"] == ["i-b"] == rendered["dbshell"]["targets"]
     assert rendered["bastion"]["targets"] == ["i-bastion"] == rendered["tunnel"]["targets"]
     assert rendered["logs"]["targets"] == ["i-a", "i-b"] and rendered["stranger"]["targets"] == []
+
+
+def test_a_shell_is_logged_where_the_switch_says_so(rendered):
+    """By the document that the role session_manager makes."""
+    assert rendered["shell"]["wanted"] == {"document": "", "parameters": {}}
+    assert rendered["logged shell"]["wanted"] == {"document": "lab-django-shell", "parameters": {}}
+    assert "/sessions" in rendered["logged shell"]["says"] and "logged" not in rendered["shell"]["says"]
 
 
 def test_the_tunnel_leads_where_it_is_told(rendered):

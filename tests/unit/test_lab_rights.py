@@ -9,9 +9,11 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSRequest
 from moto import mock_aws
+from moto.iam.responses import IamResponse
 
 from lab.api import needs, policies, rights
 from lab.settings import SETTINGS
+from tests.unit.moto_patches import client, patched
 
 OWN = {"aws:ResourceTag/Project": "django", "aws:ResourceTag/Environment": "lab"}
 
@@ -171,6 +173,10 @@ NAMED = [
     ("secretsmanager", "get_secret_value", {"SecretId": "s"}, "secretsmanager:GetSecretValue", "secretsmanager:{}:secret:s-AbCdEf"),
     ("ssm", "put_parameter", {"Name": "/a/b", "Value": "v", "Type": "String"}, "ssm:PutParameter", "ssm:{}:parameter/a/b"),
     ("ssm", "start_session", {"Target": "i-0123456789abcdef0"}, "ssm:StartSession", "ec2:{}:instance/i-0123456789abcdef0"),
+    ("ssm", "get_document", {"Name": "d"}, "ssm:GetDocument", "ssm:{}:document/d"),
+    ("ssm", "create_document", {"Name": "d", "Content": "{}", "Tags": TAGS}, "ssm:AddTagsToResource", "ssm:{}:document/d"),
+    ("ecr", "describe_images", {"repositoryName": "shop"}, "ecr:DescribeImages", "ecr:{}:repository/shop"),
+    ("ecr", "describe_repositories", {}, "ecr:DescribeRepositories", "ecr:{}:repository/*"),
     ("cloudwatch", "delete_alarms", {"AlarmNames": ["a"]}, "cloudwatch:DeleteAlarms", "cloudwatch:{}:alarm:a"),
     ("logs", "delete_log_group", {"logGroupName": "/g"}, "logs:DeleteLogGroup", "logs:{}:log-group:/g"),
     ("elbv2", "create_target_group", {"Name": "t"}, "elasticloadbalancing:CreateTargetGroup", "elasticloadbalancing:{}:targetgroup/t/0"),
@@ -257,7 +263,35 @@ def test_an_unknown_mode_is_refused():
         rights.control({"mode": "sometimes"})
 
 
+CLOUDFRONT = f"arn:aws:cloudfront::{SETTINGS.account_id}"
+ROLE = f"arn:aws:iam::{SETTINGS.account_id}:role/r"
+ORIGIN = {"Id": "o", "DomainName": "b.s3.amazonaws.com", "S3OriginConfig": {"OriginAccessIdentity": ""}}
+WITH_TAGS = {
+    "DistributionConfig": {
+        "CallerReference": "c",
+        "Comment": "",
+        "Enabled": True,
+        "Origins": {"Quantity": 1, "Items": [ORIGIN]},
+        "DefaultCacheBehavior": {"TargetOriginId": "o", "ViewerProtocolPolicy": "allow-all"},
+    },
+    "Tags": {"Items": TAGS},
+}
 REST = [
+    ("cloudfront", "list_distributions", {}, "cloudfront:ListDistributions", "*"),
+    ("cloudfront", "create_distribution_with_tags", {"DistributionConfigWithTags": WITH_TAGS}, "cloudfront:CreateDistribution", "*"),
+    ("cloudfront", "create_distribution_with_tags", {"DistributionConfigWithTags": WITH_TAGS}, "cloudfront:TagResource", "*"),
+    ("cloudfront", "get_distribution_config", {"Id": "E1"}, "cloudfront:GetDistributionConfig", f"{CLOUDFRONT}:distribution/E1"),
+    ("cloudfront", "list_tags_for_resource", {"Resource": "arn:x"}, "cloudfront:ListTagsForResource", "arn:x"),
+    (
+        "cloudfront",
+        "delete_origin_access_control",
+        {"Id": "E1"},
+        "cloudfront:DeleteOriginAccessControl",
+        f"{CLOUDFRONT}:origin-access-control/E1",
+    ),
+    ("service-quotas", "get_service_quota", {"ServiceCode": "vpc", "QuotaCode": "L-1"}, "servicequotas:GetServiceQuota", "*"),
+    ("sns", "unsubscribe", {"SubscriptionArn": "arn:x:1"}, "sns:Unsubscribe", "*"),
+    ("iam", "simulate_principal_policy", {"PolicySourceArn": ROLE, "ActionNames": ["a:B"]}, "iam:SimulatePrincipalPolicy", ROLE),
     ("eks", "list_clusters", {}, "eks:ListClusters", "*"),
     ("eks", "describe_cluster", {"name": "c"}, "eks:DescribeCluster", f"arn:aws:eks:{HERE}:cluster/c"),
     (
@@ -307,3 +341,36 @@ REST = [
 @pytest.mark.parametrize(("service", "operation", "parameters", "action", "resource"), REST, ids=[row[3] for row in REST])
 def test_services_that_name_nothing_in_their_requests(account, service, operation, parameters, action, resource):
     assert [found for found, _context in needed(account.client(service), operation, **parameters)[action]] == [resource]
+
+
+def test_what_cloudfront_and_kms_are_told_and_have_is_seen(account):
+    cloudfront, kms = account.client("cloudfront"), account.client("kms")
+    found = needed(cloudfront, "create_distribution_with_tags", DistributionConfigWithTags=WITH_TAGS)
+    assert found["cloudfront:CreateDistribution"] == found["cloudfront:TagResource"] == [("*", ASKED)]
+    made = cloudfront.create_distribution_with_tags(DistributionConfigWithTags=WITH_TAGS)["Distribution"]
+    assert needed(cloudfront, "get_distribution", Id=made["Id"])["cloudfront:GetDistribution"] == [(made["ARN"], OWN)]
+    tags = [{"TagKey": one["Key"], "TagValue": one["Value"]} for one in TAGS]
+    assert needed(kms, "create_key", Tags=tags) == {"kms:CreateKey": [("*", ASKED)], "kms:TagResource": [("*", ASKED)]}
+    key = kms.create_key(Tags=tags)["KeyMetadata"]
+    both = needed(kms, "create_alias", AliasName="alias/a", TargetKeyId=key["KeyId"])["kms:CreateAlias"]
+    assert both == [(key["Arn"], OWN), (f"arn:aws:kms:{HERE}:alias/a", {})]
+    assert needed(kms, "list_aliases") == {"kms:ListAliases": [("*", {})]}
+
+
+def test_a_simulation_says_what_the_judge_would():
+    with patched(rights, IamResponse):
+        iam = client("iam")
+        role = iam.create_role(RoleName="machine", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+        document = {"Version": "2012-10-17", "Statement": [statement(), statement("Deny", "s3:*", "arn:aws:s3:::secret/*")]}
+        iam.put_role_policy(RoleName="machine", PolicyName="p", PolicyDocument=json.dumps(document))
+        resources = ["arn:aws:s3:::b/k", "arn:aws:s3:::secret/k"]
+        answer = iam.simulate_principal_policy(PolicySourceArn=role, ActionNames=["s3:GetObject", "s3:PutObject"], ResourceArns=resources)
+        decisions = {(one["EvalActionName"], one["EvalResourceName"]): one["EvalDecision"] for one in answer["EvaluationResults"]}
+        assert decisions == {
+            ("s3:GetObject", resources[0]): "allowed",
+            ("s3:GetObject", resources[1]): "explicitDeny",
+            ("s3:PutObject", resources[0]): "implicitDeny",
+            ("s3:PutObject", resources[1]): "explicitDeny",
+        }
+        with pytest.raises(iam.exceptions.NoSuchEntityException):
+            iam.simulate_principal_policy(PolicySourceArn=f"{role}-2", ActionNames=["s3:GetObject"])

@@ -15,9 +15,12 @@ from ansible_collections.espalier.aws.plugins.module_utils.stack import Scope
 from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.backends import get_backend
+from moto.iam.responses import IamResponse
+from moto.servicequotas.responses import ServiceQuotasResponse
 
+from lab.api import quotas, rights
 from tests.tree import ROOT
-from tests.unit.moto_patches import client
+from tests.unit.moto_patches import client, patched
 from tests.unit.run_module import run_module
 
 NOW = "2026-03-01T12:00:00+00:00"
@@ -25,7 +28,7 @@ ANYWHERE = {"protocol": "-1", "first": None, "last": None, "source": "0.0.0.0/0"
 EXPECTED = {
     "url": "http://page", "names": ["www.example.com"], "visitors": [], "health_path": "/health", "ready_path": "/ready", "app_port": 80,
     "database": True, "database_port": 5432, "database_parameter": "/db", "release_parameter": "/release", "secrets": ["key"],
-    "policy": "cpu", "min_size": 1, "max_size": 3, "alarms": True,
+    "master_secret": "", "policy": "cpu", "min_size": 1, "max_size": 3, "alarms": True,
 }  # fmt: skip
 
 
@@ -211,6 +214,7 @@ TROUBLES = {
         "ca-certificate",
     ),
     "a missing secret": (change(stack__secrets={}), "does not exist", "--tags data"),
+    "a master's secret that is lost": (change(expected__master_secret="master"), "does not exist", "--tags data"),
     "a secret that goes": (change(stack__secrets__key__deleted_date=NOW), "about to be deleted", "restore-secret"),
     "a refused login": (
         machine(ready=503, database={"address": "d", "error": "password authentication failed for user"}),
@@ -362,6 +366,23 @@ def test_an_empty_account_reads_as_nothing(scope):
     assert doctor_facts.read_group(client, scope) is None and doctor_facts.read_image(client, scope) is None
     assert doctor_facts.read_profile(client, scope) is None and doctor_facts.read_database(client, scope) is None
     assert doctor_facts.read_endpoints(client, scope) == {} and doctor_facts.read_rules(client, scope) == {}
+
+
+def test_quotas_and_rights_are_asked_of_the_account(scope):
+    """Of the lab's, which answers what moto lacks."""
+    with patched(quotas, ServiceQuotasResponse), patched(rights, IamResponse):
+        assert {one["code"]: one["limit"] for one in doctor_facts.read_quotas(client, scope)} == {
+            code: int(value) for (_service, code), value in quotas.DEFAULTS.items()
+        }
+        expected = {"secrets": ["app"], "parameters": ["/db"]}
+        assert doctor_facts.read_rights(client, scope, expected) is None
+        client("iam").create_role(RoleName="lab-django-instance-role", AssumeRolePolicyDocument="{}")
+        wanted = doctor_facts.wanted_rights(scope, expected)
+        assert doctor_facts.read_rights(client, scope, expected) == [f"{action} on {resource}" for action, resource in wanted]
+        statement = {"Effect": "Allow", "Action": [action for action, _ in wanted], "Resource": "*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        client("iam").put_role_policy(RoleName="lab-django-instance-role", PolicyName="p", PolicyDocument=document)
+        assert doctor_facts.read_rights(client, scope, expected) == []
 
 
 def test_what_a_machine_said_is_its_last_line():

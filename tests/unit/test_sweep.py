@@ -148,6 +148,18 @@ def build_rest(environment: str, project: str) -> None:
     boto3.client("ssm").create_document(
         Name=f"{prefix}-shell", Content='{"schemaVersion": "1.0", "sessionType": "Standard_Stream"}', DocumentType="Session", Tags=ours
     )
+    cloudfront = boto3.client("cloudfront")
+    control = {"Name": f"{prefix}-cdn", "SigningProtocol": "sigv4", "SigningBehavior": "always", "OriginAccessControlOriginType": "s3"}
+    cloudfront.create_origin_access_control(OriginAccessControlConfig=control)
+    origin = {"Id": "bucket", "DomainName": "bucket.s3.amazonaws.com", "S3OriginConfig": {"OriginAccessIdentity": ""}}
+    distribution = {
+        "CallerReference": f"{prefix}-cdn",
+        "Comment": f"{prefix}-cdn",
+        "Enabled": True,
+        "Origins": {"Quantity": 1, "Items": [origin]},
+        "DefaultCacheBehavior": {"TargetOriginId": "bucket", "ViewerProtocolPolicy": "redirect-to-https"},
+    }
+    cloudfront.create_distribution_with_tags(DistributionConfigWithTags={"DistributionConfig": distribution, "Tags": {"Items": ours}})
     boto3.client("acm").request_certificate(DomainName="www.example.com", ValidationMethod="DNS", Tags=ours)
 
 
@@ -168,6 +180,7 @@ def test_everything_is_found(sweep):
         + ["AMI", "DB instance", "DB parameter group", "DB subnet group", "EBS snapshot", "IAM instance profile", "IAM policy", "IAM role"]
         + ["S3 bucket", "SNS topic", "SSM parameter", "alarm", "auto scaling group", "instance", "load balancer", "log group"]
         + ["network interface", "secret", "target group", "budget", "certificate", "dashboard", "web ACL", "session document"]
+        + ["CloudFront distribution", "origin access control"]
         + ["ECR repository", "EKS cluster", "EKS node group", "KMS key", "OpenID Connect provider"]
     )
     assert kinds.count("network interface") == 2, "a load balancer's interface carries no tag"

@@ -310,13 +310,14 @@ def database(facts: Facts) -> Findings:
 
 
 def secrets(facts: Facts) -> Findings:
-    for name in facts["expected"]["secrets"]:
+    expected = facts["expected"]
+    for name in filter(None, [*expected["secrets"], expected["master_secret"]]):
         found = facts["stack"]["secrets"].get(name)
         if found is None:
             yield finding(
                 "secrets",
                 name,
-                "the secret does not exist: instances cannot start the application",
+                "the secret does not exist: a deploy or a restart fails",
                 "ansible-playbook site.yml --tags data",
             )
         elif found["deleted_date"]:

@@ -315,6 +315,28 @@ def certificates(clients: Clients, scope: Scope) -> Iterator[Remain]:
             yield Remain("certificate", one["CertificateArn"], one["DomainName"])
 
 
+def _of_cloudfront(clients: Clients, operation: str, result: str) -> list[dict]:
+    """CloudFront's lists are one level deeper than others, and have no such level where they are empty."""
+    return dict(pages(clients("cloudfront"), operation, result)).get("Items") or []
+
+
+def distributions(clients: Clients, scope: Scope) -> Iterator[Remain]:
+    """By their comment, which is their name. A removal switches one off by itself, so none counts as protected."""
+    client = clients("cloudfront")
+    for one in _of_cloudfront(clients, "list_distributions", "DistributionList"):
+        if one["Comment"].startswith(f"{scope.prefix}-"):
+            tags = unless_missing(["NoSuchResource"], client.list_tags_for_resource, Resource=one["ARN"])
+            if tags is not None and is_ours(scope, one["Comment"], tags_of({"Tags": tags["Tags"].get("Items", [])})):
+                yield Remain("CloudFront distribution", one["Id"], one["Comment"], one["Status"])
+
+
+def origin_access_controls(clients: Clients, scope: Scope) -> Iterator[Remain]:
+    """They carry no tags: the one that the suite names."""
+    for one in _of_cloudfront(clients, "list_origin_access_controls", "OriginAccessControlList"):
+        if one["Name"] == f"{scope.prefix}-cdn":
+            yield Remain("origin access control", one["Id"], one["Name"])
+
+
 def log_groups(clients: Clients, scope: Scope) -> Iterator[Remain]:
     """Of our own names, of the cluster's and of the database's logs, which RDS makes and never removes."""
     client = clients("logs")
@@ -344,6 +366,7 @@ SERVICES = (
     "wafv2",
     "acm",
     "budgets",
+    "cloudfront",
     "eks",
     "ecr",
     "kms",
@@ -377,5 +400,7 @@ READERS: tuple[Reader, ...] = (
     budgets,
     web_acls,
     certificates,
+    distributions,
+    origin_access_controls,
     log_groups,
 )

@@ -99,6 +99,10 @@ options:
         type: list
         elements: str
         default: []
+      master_secret:
+        description: Name of the secret of the database's master, which instances do not read; empty for none.
+        type: str
+        default: ""
       policy:
         description: Name of the scaling policy.
         type: str
@@ -195,6 +199,7 @@ EXPECTED = {
     "database_parameter": {"type": "str", "required": True},
     "release_parameter": {"type": "str", "required": True},
     "secrets": {"type": "list", "elements": "str", "default": []},
+    "master_secret": {"type": "str", "default": ""},
     "policy": {"type": "str", "required": True},
     "min_size": {"type": "int", "required": True},
     "max_size": {"type": "int", "required": True},

@@ -11,6 +11,8 @@ import subprocess
 import pytest
 import yaml
 
+from lab.kubernetes import programs
+from lab.settings import SETTINGS
 from tests.tree import ROOT, VENV_BIN, load_yaml
 from tests.unit.manifests import NEWEST, OLDEST, careless, check_schema, pod_spec, unrestricted
 
@@ -175,7 +177,7 @@ def test_pods_nodes_and_instances_are_found(rendered):
 
 
 def promtool(*arguments: object) -> None:
-    executable = shutil.which("promtool", path=f"{ROOT / '.lab' / 'bin'}:{VENV_BIN}:{os.environ['PATH']}")
+    executable = shutil.which("promtool", path=f"{programs.folder(SETTINGS)}:{VENV_BIN}:{os.environ['PATH']}")
     if executable is None:
         pytest.skip("promtool is not installed: `make lab` builds it, and Debian's package prometheus has it")
     done = subprocess.run([executable, *map(str, arguments)], capture_output=True, text=True, check=False)

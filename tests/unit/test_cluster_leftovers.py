@@ -31,8 +31,8 @@ def clear(account, capsys, monkeypatch):
 
     def sleep(seconds):
         clock.now += seconds
-        for call in clock.sleeps:
-            call()
+        while clock.sleeps:
+            clock.sleeps.pop()()
 
     monkeypatch.setattr(cluster_leftovers, "time", SimpleNamespace(monotonic=lambda: clock.now, sleep=sleep))
 

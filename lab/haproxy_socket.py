@@ -59,6 +59,10 @@ class RuntimeSocket:
         self._expect("registered", f"add server {name} {server.address}:{server.port} {options}")
         self.command(f"enable server {name}")
 
+    def take_into_service(self, backend: str, name: str) -> None:
+        """Up now, whatever the checks before; those that follow decide again."""
+        self.command(f"set server {backend}/{name} health up")
+
     def drain(self, backend: str, name: str) -> None:
         """No new requests; those under way go on."""
         self.command(f"set server {backend}/{name} state drain")

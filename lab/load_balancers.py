@@ -30,7 +30,10 @@ from lab.settings import SETTINGS, Settings
 START_TIMEOUT_SECONDS = 15
 # State, reason code, description.
 Health = tuple[str, str | None, str | None]
+HEALTHY: Health = ("healthy", None, None)
 INITIAL: Health = ("initial", "Elb.InitialHealthChecking", None)
+# Of HAProxy's checks.
+PASSED = ("L4OK", "L6OK", "L7OK", "L7OKC")
 
 
 def urls(settings: Settings = SETTINGS) -> dict[str, dict[int, str]]:
@@ -223,7 +226,10 @@ class LoadBalancers(Controller):
                     runtime.remove(backend, server.name)
                     health = ("initial", "Elb.RegistrationInProgress", None)
                 else:
-                    health = health_of(row, INITIAL if fresh else tuple(target["health"]), group["health_check"], self.settings.time_scale)
+                    before = INITIAL if fresh else tuple(target["health"])
+                    health = health_of(row, before, group["health_check"], self.settings.time_scale)
+                    if health == HEALTHY and not row["status"].startswith("UP"):
+                        runtime.take_into_service(backend, server.name)
                 found[arn][target["id"]] = health
                 if spare is None and health[0] in ("healthy", "unhealthy"):
                     runtime.add_spare(backend, server, spare_options(group))
@@ -268,13 +274,17 @@ def target_group_arns(load_balancer: dict) -> set[str]:
 def health_of(row: dict[str, str], before: Health, check: dict, scale: float) -> Health:
     """A target's health in AWS's words.
 
-    `row` is HAProxy's (`show stat`), `before` what the API holds. A new target is `initial` until it passed its checks, or failed as
-    long as makes a healthy one unhealthy.
+    `row` is HAProxy's (`show stat`), `before` what the API holds. A new target is `initial` until it passed one check, whatever the
+    threshold, or failed as long as makes a healthy one unhealthy:
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
     """
     if row["status"].startswith("UP"):
-        return ("healthy", None, None)
-    failing = row["check_status"].lstrip("* ") not in ("", "INI", "L4OK", "L6OK", "L7OK", "L7OKC")
+        return HEALTHY
+    check_status = row["check_status"].lstrip("* ")
+    failing = check_status not in ("", "INI", *PASSED)
     if before[0] == "initial":
+        if check_status in PASSED:
+            return HEALTHY
         patience = check["unhealthy"] * check["interval"] / scale + check["timeout"]
         return ("unhealthy", *failure(row)) if failing and int(row["lastchg"] or 0) >= patience else INITIAL
     # On its way up again: still unhealthy, for the reason that it was.

@@ -58,7 +58,8 @@ def phases(output: str) -> dict[str, float]:
         elif closed := re.match(r"\s+done in ([\d.]+) s$", line):
             found[step] = found.get(step, 0) + float(closed[1])
         elif play := re.match(r"\s*([\d.]+) s  (?!in all)(.+): \d+ (?:would )?change", line):
-            found[f"site.yml: {play[2]}"] = float(play[1])
+            # A play with batches has a line for each.
+            found[f"site.yml: {play[2]}"] = found.get(f"site.yml: {play[2]}", 0) + float(play[1])
     return found
 
 

@@ -76,7 +76,8 @@ def lab() -> Iterator[None]:
 
 
 def table(deploys: dict[str, Deploy], births: dict[str, float]) -> str:
-    names = list(dict.fromkeys(name for made in deploys.values() for name in made.plays))
+    # Plays that have nothing to do in a deploy are left out.
+    names = list(dict.fromkeys(name for made in deploys.values() for name, seconds in made.plays.items() if seconds >= 0.1))
     lines = [
         f"Measured {datetime.now(UTC):%Y-%m-%d} on {machine()}, time scale {SETTINGS.time_scale:g}, one instance at a time.",
         "",

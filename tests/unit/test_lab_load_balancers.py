@@ -234,7 +234,8 @@ def row(status, check_status="", check_code="", lastchg="0"):
     ("found", "before", "expected"),
     [
         (row("DOWN", "INI"), load_balancers.INITIAL, load_balancers.INITIAL),
-        (row("DOWN 1/2", "L7OK"), load_balancers.INITIAL, load_balancers.INITIAL),
+        (row("DOWN 1/2", "L7OK"), load_balancers.INITIAL, HEALTHY),
+        (row("DOWN 1/2", "* L7OK"), load_balancers.INITIAL, HEALTHY),
         (row("UP", "L7OK"), load_balancers.INITIAL, HEALTHY),
         # Two failures at 3 s each (30 s at scale 10), and a time-out of 5 s.
         (row("DOWN", "L4CON", lastchg="10"), load_balancers.INITIAL, load_balancers.INITIAL),

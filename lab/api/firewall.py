@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from ipaddress import ip_network
 from typing import Any
 
-from moto.ec2.models import ec2_backends
+from moto.ec2.models import EC2Backend, ec2_backends
+from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 
 from lab.settings import SETTINGS
 
@@ -26,15 +27,27 @@ def interfaces(body: dict) -> dict:
     members: dict[str, list[str]] = {}
     for interface in living:
         for group in interface.group_set:
-            members.setdefault(group.id, []).append(f"{interface.private_ip_address}/32")
+            members.setdefault(group.id, pods_of(ec2, group.id)).append(f"{interface.private_ip_address}/32")
     found = {}
     for interface in living:
         groups = [ec2.get_security_group_from_id(group.id) or group for group in interface.group_set]
         found[interface.private_ip_address] = {
-            "ingress": allowed((rule for group in groups for rule in group.ingress_rules), members),
+            "ingress": allowed((rule for group in groups for rule in group.ingress_rules), members) + endpoint(interface),
             "egress": allowed((rule for group in groups for rule in group.egress_rules), members),
         }
     return {"interfaces": found}
+
+
+def pods_of(ec2: EC2Backend, group_id: str) -> list[str]:
+    """With vpc-cni, pods have the groups of their node: what a cluster's own group may, the pods may."""
+    group = ec2.get_security_group_from_id(group_id)
+    clustered = group and any(tag["key"] == "aws:eks:cluster-name" for tag in group.get_tags())
+    return [SETTINGS.pod_cidr] if clustered else []
+
+
+def endpoint(interface: NetworkInterface) -> list[list]:
+    """A cluster's public endpoint, which no group guards: here it is where the private one is, and the internet is this machine."""
+    return [["tcp", 443, 443, [f"{SETTINGS.gateway}/32"]]] if (interface.description or "").startswith("Amazon EKS ") else []
 
 
 def allowed(rules: Iterable[Any], members: dict[str, list[str]]) -> list[list]:

@@ -45,6 +45,22 @@ def test_a_rule_that_names_a_group_means_its_members(ec2):
     assert found[addresses[0]]["ingress"] == []
 
 
+def test_pods_may_what_their_cluster_s_group_may_and_everybody_finds_its_endpoint(ec2):
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"]
+    groups = [ec2.create_security_group(GroupName=name, Description=name, VpcId=vpc)["GroupId"] for name in ("cluster", "database")]
+    ec2.create_tags(Resources=[groups[0]], Tags=[{"Key": "aws:eks:cluster-name", "Value": "shop"}])
+    control_plane, database = (
+        ec2.create_network_interface(SubnetId=subnet, Groups=[group], Description=description)["NetworkInterface"]["PrivateIpAddress"]
+        for group, description in zip(groups, ("Amazon EKS shop", "RDSNetworkInterface"), strict=True)
+    )
+    rule = {"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, "UserIdGroupPairs": [{"GroupId": groups[0]}]}
+    ec2.authorize_security_group_ingress(GroupId=groups[1], IpPermissions=[rule])
+    found = firewall.interfaces({})["interfaces"]
+    assert found[database]["ingress"] == [["tcp", 5432, 5432, sorted([SETTINGS.pod_cidr, f"{control_plane}/32"])]]
+    assert found[control_plane]["ingress"] == [["tcp", 443, 443, [f"{SETTINGS.gateway}/32"]]]
+
+
 def test_instances_wear_their_template_s_groups(ec2):
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"]

@@ -72,17 +72,18 @@ class Recorder:
             raise AssertionError(f"{name}: no end after {seconds} s\n{tail_of(log)}") from None
         return self._finish(name, process, log, began)
 
-    def interrupt(self, name: str, *command: str, at: str = "", after: float = 0, orphan_seconds: float = 180) -> Outcome:
-        """Kill a command as soon as it prints `at` and `after` seconds have gone by: it alone, with SIGKILL, as the kernel does when
-        memory is short.
+    def interrupt(self, name: str, *command: str, at: str = "", times: int = 1, after: float = 0, orphan_seconds: float = 180) -> Outcome:
+        """Kill a command `after` seconds after it has printed `at` so many times: it alone, with SIGKILL, as the kernel does when memory
+        is short.
 
         An AssertionError when it ends before, or when what it had started is still there after `orphan_seconds`.
         """
         mark = f"ESPALIER_TEST_RUN={uuid.uuid4()}"
         process, log, began = self._start(name, command, dict([mark.split("=")]))
         try:
-            self._await(name, process, log, began, at)
-            while time.monotonic() < began + after:
+            self._await(name, process, log, began, at, times)
+            reached = time.monotonic()
+            while time.monotonic() < reached + after:
                 assert process.poll() is None, f"{name}: it ended before {after:.1f} s\n{tail_of(log)}"
                 time.sleep(0.05)
         finally:
@@ -107,8 +108,8 @@ class Recorder:
         return self._finish(name, process, log, began)
 
     @staticmethod
-    def _await(name: str, process: subprocess.Popen, log: Path, began: float, at: str, seconds: float = 600) -> None:
-        while at not in log.read_text("utf-8", "replace"):
+    def _await(name: str, process: subprocess.Popen, log: Path, began: float, at: str, times: int = 1, seconds: float = 600) -> None:
+        while log.read_text("utf-8", "replace").count(at) < times:
             assert process.poll() is None, f"{name}: it ended before {at!r}\n{tail_of(log)}"
             assert time.monotonic() - began < seconds, f"{name}: no {at!r} after {seconds} s\n{tail_of(log)}"
             time.sleep(0.05)

@@ -68,7 +68,7 @@ h2 { margin: 2.2rem 0 .6rem; font-size: 1.1rem }
 p { margin: .3rem 0; color: var(--soft) }
 table { border-collapse: collapse; width: 100%; background: var(--card); border: 1px solid var(--line) }
 th, td { text-align: left; padding: .4rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere }
-th { font-weight: 600; color: var(--soft); font-size: .85rem }
+th { font-weight: 600; color: var(--soft); font-size: .85rem; white-space: nowrap }
 .n { text-align: right; white-space: nowrap }
 .bar { width: 30% }
 .bar i { display: block; height: .7rem; margin-top: .45rem; background: var(--good) }
@@ -155,6 +155,13 @@ def release_lines(report: dict, releases: list[dict]) -> list[tuple]:
     return [(one["version"], one["made_at"], one["made_by"].rpartition(":")[2], places.get(one["version"], "")) for one in releases[:10]]
 
 
+def words(value: object) -> str:
+    """Of a list its members, of a mapping each name with what it says."""
+    if isinstance(value, dict):
+        return "; ".join(f"{name.replace('_', ' ')}: {said}" for name, said in value.items())
+    return ", ".join(value) if isinstance(value, list) else str(value)
+
+
 def report_page(
     report: dict, releases: list | None = None, outputs: dict | None = None, phases: list | None = None, costs: dict | None = None
 ) -> str:
@@ -180,9 +187,7 @@ def report_page(
         for row in report["instances"]
     ]
     alarms = [(one["name"], one["state"], one["since"] or "-", one["reason"]) for one in report["alarms"]]
-    shown = [
-        (key.replace("_", " "), ", ".join(value) if isinstance(value, list) else value) for key, value in (outputs or {}).items() if value
-    ]
+    shown = [(key.replace("_", " "), words(value)) for key, value in (outputs or {}).items() if value]
     bill = [(name, f"{float(dollars):.2f} $") for name, dollars in (costs or {}).items()]
     sections = [
         ("Health", picture(report)),

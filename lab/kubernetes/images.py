@@ -38,6 +38,7 @@ PROGRAM_IMAGES = (
     ProgramImage(f"{EKS}/coredns", "v1.14.7-eksbuild.1", programs.COREDNS, "coredns", ""),
     ProgramImage(f"{EKS}/metrics-server", "v0.9.0-eksbuild.1", programs.METRICS_SERVER, "metrics-server"),
     ProgramImage("prometheus/prometheus", "v3.13.5", programs.PROMETHEUS, "bin/prometheus", folders=("prometheus", "etc/prometheus")),
+    ProgramImage("kube-state-metrics/kube-state-metrics", "v2.18.0", programs.KUBE_STATE_METRICS, "kube-state-metrics"),
 )
 # Debian's: no registry of Go modules has it.
 POSTGRES_EXPORTER = ServiceImage(name="postgres-exporter", packages=("prometheus-postgres-exporter",))

@@ -136,7 +136,9 @@ def test_a_changed_template_without_a_new_version_is_deployed(recorder, system, 
 
 def test_an_upgrade_that_fails_is_rolled_back_and_fails_no_request(recorder, system):
     before = {pod["metadata"]["name"] for pod in pods()}
-    values = {"app_chart_values": {"django": {"readyPath": "/no-such-path"}}, "app_chart_timeout_seconds": 60}
+    # The runtime would answer on any path that the probe asks for.
+    unready = {"django": {"readyPath": "/no-such-path"}, "env": {"ESPALIER_READY_PATH": "/ready"}}
+    values = {"app_chart_values": unready, "app_chart_timeout_seconds": 60}
     with Load(address(system), rate=RATE) as load:
         outcome = recorder.playbook("upgrade that never becomes ready, under load", "playbooks/app_chart.yml", "-e", json.dumps(values))
     assert outcome.returncode != 0 and "rolled back" in outcome.output, outcome.tail()

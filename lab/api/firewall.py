@@ -27,7 +27,9 @@ def interfaces(body: dict) -> dict:
     members: dict[str, list[str]] = {}
     for interface in living:
         for group in interface.group_set:
-            members.setdefault(group.id, pods_of(ec2, group.id)).append(f"{interface.private_ip_address}/32")
+            if group.id not in members:
+                members[group.id] = pods_of(ec2, group.id)
+            members[group.id].append(f"{interface.private_ip_address}/32")
     found = {}
     for interface in living:
         groups = [ec2.get_security_group_from_id(group.id) or group for group in interface.group_set]

@@ -23,6 +23,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = ROOT / "docs" / "performance.md"
 SSM_TASKS = 20
+# What `make lab SKIP=` leaves out for the figures of the instances alone.
+WITHOUT_KUBERNETES = "cluster,monitoring"
 AWS_HALF = ("network", "data", "edge", "compute")
 
 
@@ -63,7 +65,7 @@ def phases(output: str) -> dict[str, float]:
     return found
 
 
-def make_lab(folder: Path, environment: dict[str, str], skip: str = "cluster,monitoring") -> Run:
+def make_lab(folder: Path, environment: dict[str, str], skip: str = WITHOUT_KUBERNETES) -> Run:
     taken, output = run(folder, environment, "make", "lab", f"SKIP={skip}", seconds=3600)
     return Run(taken, phases(output))
 
@@ -121,7 +123,7 @@ def table(runs: dict[str, Run], per_task: float, commit: str) -> str:
     lines = [
         f"Measured {datetime.now(UTC):%Y-%m-%d} at commit {commit} on {machine()}.",
         "",
-        "| `make lab SKIP=cluster,monitoring`, and `make lab` | seconds | limit |",
+        f"| `make lab SKIP={WITHOUT_KUBERNETES}`, and `make lab` | seconds | limit |",
         "|---|---|---|",
         *(f"| {said[name]} | {made.seconds:.0f} | {limits[name]} |" for name, made in runs.items()),
         "",
@@ -162,7 +164,7 @@ def main() -> None:
         run(ROOT, dict(os.environ), "make", "lab-down")
         try:
             if not arguments.no_cold:
-                for name, skip in (("kubernetes cold", ""), ("cold", "cluster,monitoring")):
+                for name, skip in (("kubernetes cold", ""), ("cold", WITHOUT_KUBERNETES)):
                     caches = folder / name.replace(" ", "-")
                     caches.mkdir()
                     cold = cold_environment(caches)

@@ -17,13 +17,13 @@ from pathlib import Path
 
 from lab.settings import SETTINGS
 from tests.acceptance.system import System
-from tests.bench.bench import ROOT, machine, phases, run, write
+from tests.bench.bench import ROOT, WITHOUT_KUBERNETES, machine, phases, run, write
 from tests.rehearse.test_births import birth, scale, settled, until
 
 SIZES = (2, 4, 8)
 STOCK = "amazon.aws.aws_ssm"
 PLAYBOOK = str(ROOT / ".venv" / "bin" / "ansible-playbook")
-ENVIRONMENT = {**os.environ, "ANSIBLE_NOCOLOR": "1", "SKIP": "cluster,monitoring"}
+ENVIRONMENT = {**os.environ, "ANSIBLE_NOCOLOR": "1", "SKIP": WITHOUT_KUBERNETES}
 
 
 @dataclass

@@ -34,6 +34,7 @@ from tests.acceptance.kubernetes import address
 from tests.acceptance.system import System
 from tests.e2e.leftovers import leftovers
 from tests.e2e.steps import nothing_changed, succeeded
+from tests.rehearse.diagnosis import await_named, diagnose, problems
 from tests.rehearse.load import Load
 from tests.tree import ROOT
 
@@ -47,9 +48,11 @@ WITH_KUBERNETES = {"SKIP": ""}
 
 @pytest.fixture(scope="module")
 def system(recorder) -> System:
-    """Also on top of a system that has no cluster yet."""
+    """The tags of Kubernetes one by one, each alone, on top of a system that has no cluster yet. The whole of site.yml is `make lab`'s."""
     succeeded(recorder.lab("up", seconds=300, environment=WITH_KUBERNETES))
-    succeeded(recorder.playbook("site.yml with a cluster", "site.yml", seconds=3600))
+    succeeded(recorder.playbook("site.yml without a cluster", "site.yml", "--skip-tags", "cluster,monitoring", seconds=1800))
+    for tag in ("cluster", "app", "monitoring"):
+        succeeded(recorder.playbook(f"site.yml --tags {tag}", "site.yml", "--tags", tag, seconds=3600))
     return System()
 
 
@@ -253,6 +256,78 @@ def test_a_changed_rule_is_read_without_a_restart(recorder, system, tmp_path):
         until(lambda: watcher.query("rehearsal:one"), 180, "the new rule was not read")
     assert pods(MONITORING, "app.kubernetes.io/name=prometheus")[0]["metadata"]["uid"] == before
     succeeded(recorder.playbook("monitoring as it was", "playbooks/monitoring.yml"))
+
+
+def cluster_group(system: System) -> str:
+    return system.client("eks").describe_cluster(name="django-app")["cluster"]["resourcesVpcConfig"]["clusterSecurityGroupId"]
+
+
+def revoke_the_rule_of_pods(system: System) -> None:
+    ec2, database, cluster = system.client("ec2"), system.security_group("database"), cluster_group(system)
+    rules = [{**one, "UserIdGroupPairs": [pair]} for one in database["IpPermissions"] for pair in one["UserIdGroupPairs"]]
+    (rule,) = [one for one in rules if one["UserIdGroupPairs"][0]["GroupId"] == cluster]
+    ec2.revoke_security_group_ingress(GroupId=database["GroupId"], IpPermissions=[rule])
+
+
+def replace_a_pod() -> None:
+    kubectl("--namespace", APPLICATION, "delete", "pod", pods()[0]["metadata"]["name"], "--wait=false")
+
+
+def delete_the_secret(system: System) -> None:
+    kubectl("--namespace", APPLICATION, "delete", "secret", "django-app")
+    replace_a_pod()
+
+
+def name_an_image_that_is_not_there(system: System) -> None:
+    container = pods()[0]["spec"]["containers"][0]
+    image = f"{container['image'].rpartition(':')[0]}:gone"
+    kubectl("--namespace", APPLICATION, "set", "image", "deployment/django-app", f"{container['name']}={image}")
+
+
+def cordon_all(system: System) -> None:
+    kubectl("cordon", "--selector", "eks.amazonaws.com/nodegroup")
+    replace_a_pod()
+
+
+def silence_a_kubelet(system: System) -> None:
+    """As on a machine that hangs: nothing of it answers, and EC2 calls it running."""
+    node = json.loads(kubectl("get", "nodes", "--output", "json"))["items"][0]
+    run("podman", "exec", f"espalier-node-{node['spec']['providerID'].rpartition('/')[2]}", "pkill", "-STOP", "kubelet")
+
+
+def replace_silent_nodes(system: System) -> None:
+    for node in json.loads(kubectl("get", "nodes", "--output", "json"))["items"]:
+        if not ready(node):
+            system.client("ec2").terminate_instances(InstanceIds=[node["spec"]["providerID"].rpartition("/")[2]])
+
+
+# By name: what is done, words of the finding and of its fix, and the fix itself: tags of site.yml, or what a hand does.
+TROUBLES = {
+    "pods cannot reach the database": (revoke_the_rule_of_pods, "pods cannot reach the database", "--tags cluster", "cluster"),
+    "the secret is gone": (delete_the_secret, "CreateContainerConfigError", "--tags app", "app"),
+    "no such image": (
+        name_an_image_that_is_not_there, "ImagePull", "rollout undo",
+        lambda system: kubectl("--namespace", APPLICATION, "rollout", "undo", "deployment/django-app"),
+    ),
+    "nodes that take no pods": (
+        cordon_all, "nschedulable", "uncordon", lambda system: kubectl("uncordon", "--selector", "eks.amazonaws.com/nodegroup"),
+    ),
+    "a node that hangs": (silence_a_kubelet, "the node is not ready", "terminate its instance", replace_silent_nodes),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+def test_the_doctor_names_it_and_the_fix_mends_it(recorder, system, name):
+    breaks, finding, words, fix = TROUBLES[name]
+    breaks(system)
+    try:
+        await_named(recorder, name, finding, words)
+    finally:
+        if callable(fix):
+            fix(system)
+        else:
+            succeeded(recorder.playbook(f"the fix, {name}", "site.yml", "--tags", fix))
+    until(lambda: problems(diagnose(recorder, f"{name}, mended")) == [], 240, "the fix did not mend it")
 
 
 def test_uninstall_and_install(recorder, system):

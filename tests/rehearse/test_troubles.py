@@ -7,7 +7,6 @@ where it would mend the trouble before anybody could look at it.
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,11 +16,8 @@ import pytest
 from tests.acceptance import app
 from tests.acceptance.system import System
 from tests.e2e.steps import await_page, nothing_changed, succeeded
-from tests.tree import VENV_BIN
+from tests.rehearse.diagnosis import ANSIBLE, await_named, diagnose, named, problems
 
-ANSIBLE = str(VENV_BIN / "ansible-playbook")
-# For the doctor: health checks, agents and the log of the database are seconds behind.
-NAMED_SECONDS = 90
 HEALING = ["HealthCheck", "ReplaceUnhealthy"]
 
 
@@ -195,20 +191,10 @@ def suspend_all(system: System) -> None:
     system.client("autoscaling").suspend_processes(AutoScalingGroupName=f"{system.prefix}-asg", ScalingProcesses=HEALING)
 
 
-def diagnose(recorder, name: str) -> dict:
-    outcome = succeeded(recorder.run(f"doctor, {name}", ANSIBLE, "playbooks/doctor.yml", "-e", "output=json"))
-    return json.loads(outcome.output[outcome.output.index("{") : outcome.output.rindex("}") + 1])
-
-
-def named(diagnosis: dict, trouble: Trouble) -> list[dict]:
-    return [one for one in diagnosis["findings"] if trouble.finding in f"{one['subject']} {one['problem']}" and trouble.fix in one["fix"]]
-
-
 def test_a_sound_system_has_no_problems(recorder, system):
     """The doctor must not cry wolf."""
     await_page(system)
-    problems = [one for one in diagnose(recorder, "all is well")["findings"] if one["severity"] == "problem"]
-    assert not problems, problems
+    assert problems(diagnose(recorder, "all is well")) == []
 
 
 @pytest.mark.parametrize("name", TROUBLES)
@@ -217,17 +203,14 @@ def test_the_doctor_names_it_and_the_fix_mends_it(recorder, system, name):
     with unhealed(system, trouble.keep):
         handle = trouble.breaks(system)
         try:
-            deadline = time.monotonic() + NAMED_SECONDS
-            while not named(found := diagnose(recorder, name), trouble):
-                assert time.monotonic() < deadline, f"the doctor does not name it: {json.dumps(found, indent=1)}"
-                time.sleep(3)
+            await_named(recorder, name, trouble.finding, trouble.fix)
         finally:
             if trouble.mends:
                 trouble.mends(system, handle)
             if trouble.tags:
                 succeeded(recorder.run(f"the fix, {name}", ANSIBLE, "site.yml", "--tags", trouble.tags))
     await_page(system, 180)
-    assert not named(diagnose(recorder, f"{name}, mended"), trouble)
+    assert not named(diagnose(recorder, f"{name}, mended"), trouble.finding, trouble.fix)
 
 
 def test_after_all_of_it_a_run_finds_nothing_to_do(recorder, system):

@@ -17,8 +17,10 @@ def pod(ready: bool = False, name: str = "grafana", deleted: bool = False, sched
     return {"metadata": metadata, "status": status}
 
 
-def test_pods_that_are_ready_or_go_are_none():
-    assert pod_troubles([pod(ready=True), pod(deleted=True)]) == {}
+def test_pods_that_are_ready_or_go_or_have_ended_are_none():
+    ended = [pod(), pod()]
+    ended[0]["status"]["phase"], ended[1]["status"]["phase"] = "Succeeded", "Failed"
+    assert pod_troubles([pod(ready=True), pod(deleted=True), *ended]) == {}
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ ANYWHERE = {"protocol": "-1", "first": None, "last": None, "source": "0.0.0.0/0"
 EXPECTED = {
     "url": "http://page", "names": ["www.example.com"], "visitors": [], "health_path": "/health", "ready_path": "/ready", "app_port": 80,
     "database": True, "database_port": 5432, "database_parameter": "/db", "release_parameter": "/release", "secrets": ["key"],
-    "master_secret": "", "policy": "cpu", "min_size": 1, "max_size": 3, "alarms": True,
+    "master_secret": "", "policy": "cpu", "min_size": 1, "max_size": 3, "alarms": True, "cluster": True,
 }  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def sound() -> dict:
     }
     groups["load_balancer"]["inbound"] = [rule(80, "0.0.0.0/0")]
     groups["app"]["inbound"] = [rule(80, "sg-load_balancer")]
-    groups["database"]["inbound"] = [rule(5432, "sg-app"), rule(5432, "sg-bastion")]
+    groups["database"]["inbound"] = [rule(5432, "sg-app"), rule(5432, "sg-bastion"), rule(5432, "sg-cluster")]
     groups["endpoints"]["inbound"] = [rule(443, "10.0.0.0/16")]
     machine = {"role": "app", "state": "running", "launched": "2026-03-01T10:00:00+00:00"}
     return {
@@ -79,6 +79,17 @@ def sound() -> dict:
             },
             "database": {"identifier": "db", "status": "available", "address": "db.example"},
             "secrets": {"key": {"arn": "arn", "deleted_date": None}},
+            "cluster": {"name": "eks", "status": "ACTIVE", "security_group_id": "sg-cluster"},
+            "node_group": {"name": "workers", "status": "ACTIVE"},
+        },
+        "eks": [],
+        "kubernetes": {
+            "error": "",
+            "nodes": [{"metadata": {"name": "node-1"}, "spec": {}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}],
+            "ingresses": [{"metadata": {"namespace": "app", "name": "web"}, "status": {"loadBalancer": {"ingress": [{"hostname": "x"}]}}}],
+            "pods": {"app": {}, "monitoring": {}, "kube-system": {}},
+            "tags": {"app": "app", "monitoring": "monitoring"},
+            "may_lack": [],
         },
         "today": {
             "machines": [{"id": name, **machine} for name in ("i-a", "i-b")],
@@ -168,7 +179,7 @@ TROUBLES = {
     "a certificate for others": (change(today__certificates=[{**CERTIFICATE, "names": ["x.org"]}]), "no certificate", "app_domains"),
     "no rule from the load balancer": (change(rules__app__inbound=[]), "Target.Timeout", "--tags network"),
     "no rule to the database": (
-        change(rules__database__inbound=[rule(5432, "sg-bastion")]),
+        change(rules__database__inbound=[rule(5432, "sg-bastion"), rule(5432, "sg-cluster")]),
         "instances cannot reach the database",
         "--tags network",
     ),
@@ -256,6 +267,40 @@ TROUBLES = {
         "5 of 5",
         "request-service-quota",
     ),
+    "no cluster": (change(stack__cluster=None), "there is none", "--tags cluster"),
+    "a cluster that failed": (change(stack__cluster__status="FAILED"), "it is FAILED", "--tags cluster"),
+    "no nodes": (change(stack__node_group=None), "no node group", "--tags cluster"),
+    "a node group that is ill": (change(stack__node_group__status="DEGRADED"), "DEGRADED", "--tags cluster"),
+    "an add-on that is ill": (
+        change(eks=[{"subject": "add-on coredns", "problem": "InsufficientNumberOfReplicas: none"}]),
+        "InsufficientNumberOfReplicas",
+        "docs/cluster.md",
+    ),
+    "no rule from the pods": (
+        change(rules__database__inbound=[rule(5432, "sg-app"), rule(5432, "sg-bastion")]),
+        "pods cannot reach the database",
+        "--tags cluster",
+    ),
+    "a cluster that refuses": (change(kubernetes__error="Unauthorized"), "cannot be asked: Unauthorized", "eks_access_entries"),
+    "a node that is away": (
+        change(kubernetes__nodes__0__status={"conditions": [{"type": "Ready", "status": "Unknown", "message": "kubelet stopped posting"}]}),
+        "kubelet stopped posting",
+        "terminate its instance",
+    ),
+    "a node that was drained": (change(kubernetes__nodes__0__spec={"unschedulable": True}), "takes no new pods", "uncordon node-1"),
+    "full nodes": (change(kubernetes__pods__app={"web": "Unschedulable: Insufficient cpu"}), "Insufficient cpu", "eks_node_max_size"),
+    "an image that is not there": (change(kubernetes__pods__app={"web": "ErrImagePull: not found"}), "ErrImagePull", "--tags app"),
+    "a pod that crashes": (
+        change(kubernetes__pods__app={"web": "CrashLoopBackOff: the last one ended with 1"}),
+        "ended with 1",
+        "logs deployment/web --previous",
+    ),
+    "a pod that waits for nobody knows what": (
+        change(kubernetes__pods__monitoring={"prometheus": "phase Unknown"}),
+        "phase Unknown",
+        "--tags monitoring",
+    ),
+    "an ingress without an address": (change(kubernetes__ingresses__0__status={}), "no load balancer serves it", "tags"),
     "a missing right": (change(rights=["s3:GetObject on x"]), "may not s3:GetObject on x", "--tags compute"),
 }
 
@@ -286,7 +331,22 @@ def seen(name: str) -> list[dict]:
 
 
 def test_what_could_not_be_read_is_no_finding(facts):
-    for key in ("rules", "group", "image", "endpoints", "profile", "database", "births", "quotas", "rights", "values", "names", "page"):
+    for key in (
+        "rules",
+        "group",
+        "image",
+        "endpoints",
+        "profile",
+        "database",
+        "births",
+        "quotas",
+        "rights",
+        "values",
+        "names",
+        "page",
+        "eks",
+        "kubernetes",
+    ):
         del facts[key]
     assert diagnose(facts) == []
 
@@ -295,6 +355,17 @@ def test_a_machine_that_was_told_no_address_is_named_all_the_same(facts):
     facts["machines"]["i-a"] = said(ready=503, database=None)
     (one,) = diagnose(facts)
     assert one["check"] == "database connection" and "/ready answers 503" in one["problem"]
+
+
+def test_what_may_be_lacking_is_a_warning(facts):
+    change(kubernetes__pods__monitoring={"grafana": "ErrImagePull: x"}, kubernetes__may_lack=["grafana"])(facts)
+    (one,) = diagnose(facts)
+    assert (one["severity"], one["subject"]) == ("warning", "monitoring/grafana")
+
+
+def test_a_system_without_a_cluster_lacks_nothing(facts):
+    change(stack__cluster=None, stack__node_group=None, expected__cluster=False, kubernetes={})(facts)
+    assert diagnose(facts) == []
 
 
 def test_warnings_come_last(facts):

@@ -10,7 +10,7 @@ short_description: Why pods of Kubernetes are not ready, by application
 version_added: 0.3.0
 description:
   - Of each application (label C(app.kubernetes.io/name)) with a pod that is not ready, the reason that the kubelet or the scheduler gives.
-  - A pod that is being deleted does not count.
+  - A pod that is being deleted or has ended does not count.
 options:
   _input:
     description: Pods, as M(kubernetes.core.k8s_info) returns them.
@@ -44,8 +44,9 @@ def words(state: dict) -> str:
 
 
 def trouble(pod: dict) -> str:
-    """One pod's reason; empty where it is ready."""
-    if pod["metadata"].get("deletionTimestamp") or condition(pod, "Ready").get("status") == "True":
+    """One pod's reason; empty where it is ready, or is to be no more."""
+    ended = pod["metadata"].get("deletionTimestamp") or pod["status"].get("phase") in ("Succeeded", "Failed")
+    if ended or condition(pod, "Ready").get("status") == "True":
         return ""
     statuses = pod["status"].get("initContainerStatuses", []) + pod["status"].get("containerStatuses", [])
     for status in statuses:

@@ -52,7 +52,7 @@ _value:
 
 from html import escape
 
-from ansible_collections.espalier.aws.plugins.filter.status_screen import ago, backup, database, release
+from ansible_collections.espalier.aws.plugins.filter.status_screen import ago, backup, cluster, database, release
 from ansible_collections.espalier.aws.plugins.module_utils.report_phases import BEGIN, END, rows
 
 STYLE = """
@@ -107,10 +107,15 @@ def state_of(target: str) -> str:
     return {"healthy": "good", "unhealthy": "bad"}.get(target, "wait")
 
 
+def cluster_state(found: dict) -> str:
+    states = {found["status"], (found["nodes"] or {"status": "none"})["status"]}
+    return "good" if states == {"ACTIVE"} else "wait" if states & {"CREATING", "UPDATING", "DELETING"} else "bad"
+
+
 def picture(report: dict) -> str:
     """From the visitor on the left to the data on the right, each with what it is like now."""
     found, machines = report["database"], report["instances"]
-    height = TOP + ROW * max(len(machines), 2) + 30
+    height = TOP + ROW * max(len(machines) + bool(report["cluster"]), 2) + 30
     middle = TOP + ROW * max(len(machines), 1) // 2 - 27
     healthy = sum(row["target"] == "healthy" for row in machines)
     parts = [
@@ -131,6 +136,11 @@ def picture(report: dict) -> str:
                 360, y, state_of(row["target"]), row["id"], f"{row['target']}, {row['zone'] or 'no zone'}, {row['address'] or 'no address'}"
             )
         )
+    if report["cluster"]:
+        y = TOP + ROW * len(machines)
+        said = cluster(report).removeprefix(f"{report['cluster']['name']} ")
+        parts.append(f'<path d="M600 {y + 27} C 645 {y + 27}, 655 {middle + 27}, 700 {middle + 27}"/>')
+        parts.append(box(360, y, cluster_state(report["cluster"]), f"EKS {report['cluster']['name']}", said))
     kind = "good" if found and found["status"] in GOOD_DATABASE else "bad"
     parts.append(box(700, middle, kind, "PostgreSQL", f"{found['status']}, {found['engine_version']}" if found else "none"))
     bastion = report["bastion"]
@@ -171,6 +181,7 @@ def report_page(
         ("Release", release(report)),
         ("Group", f"{group['desired_capacity']} wanted ({group['min_size']} to {group['max_size']})" if group else "none"),
         ("Database", database(report)),
+        ("Cluster", cluster(report)),
         ("Backup", backup(report)),
     ]
     machines = [

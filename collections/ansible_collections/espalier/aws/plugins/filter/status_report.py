@@ -107,6 +107,15 @@ def backup(status: dict, now: datetime) -> dict | None:
     }
 
 
+def cluster(stack: dict) -> dict | None:
+    """The control plane and its node group. Whether pods run is known to the API server only, which the doctor asks."""
+    found, group = stack["cluster"], stack["node_group"] or {}
+    return found and {
+        **{key: found[key] for key in ("name", "status", "version")},
+        "nodes": group and {key: group[key] for key in ("name", "status", "min_size", "desired_size", "max_size")},
+    }
+
+
 def troubles(report: dict) -> list[str]:
     """What is wrong at a glance. What it comes from is the doctor's matter."""
     group, database = report["group"], report["database"]
@@ -125,6 +134,11 @@ def troubles(report: dict) -> list[str]:
         found.append("There is no database.")
     elif database["status"] not in ("available", "backing-up", "modifying", "storage-optimization"):
         found.append(f"The database is {database['status']}.")
+    if report["cluster"] and report["cluster"]["status"] not in ("ACTIVE", "UPDATING"):
+        found.append(f"The cluster is {report['cluster']['status']}.")
+    nodes = (report["cluster"] or {}).get("nodes") or {"status": "ACTIVE"}
+    if nodes["status"] not in ("ACTIVE", "UPDATING"):
+        found.append(f"The cluster's node group is {nodes['status']}.")
     found += [
         f"Alarm {alarm['name']} rings: {alarm['reason'] or 'no reason given'}" for alarm in report["alarms"] if alarm["state"] == "ALARM"
     ]
@@ -164,6 +178,7 @@ def status_report(stack: dict, status: dict, releases: dict | None = None, envir
         ),
         "database": stack["database"]
         and {key: stack["database"].get(key) for key in ("identifier", "status", "engine_version", "address", "multi_az", "encrypted")},
+        "cluster": cluster(stack),
         "last_backup": backup(status, moment),
         "alarms": status["alarms"],
         "subscriptions": status["subscriptions"],

@@ -76,6 +76,15 @@ def database(report: dict) -> str:
     return f"{found['identifier']} {found['status']}, {', '.join(traits)}"
 
 
+def cluster(report: dict) -> str:
+    found = report["cluster"]
+    if not found:
+        return "none"
+    nodes = found["nodes"]
+    counted = f"{nodes['desired_size']} nodes wanted ({nodes['min_size']} to {nodes['max_size']})" if nodes else "no nodes"
+    return f"{found['name']} {found['status']}, Kubernetes {found['version']}, {counted}"
+
+
 def backup(report: dict) -> str:
     found = report["last_backup"]
     if not found:
@@ -108,6 +117,7 @@ def status_screen(report: dict) -> list[str]:
         ("release", release(report)),
         ("group", f"{group['desired_capacity']} wanted ({group['min_size']} to {group['max_size']})" if group else "none"),
         ("database", database(report)),
+        ("cluster", cluster(report)),
         ("backup", backup(report)),
         ("alarms", alarms(report)),
         ("told by mail", subscriptions(report)),

@@ -3,8 +3,8 @@
 """What is wrong with an environment, judged by facts alone: each check takes them and yields findings, from the visitor to the data.
 
 `facts` are the answers of stack.py (`stack`), stack_status.py (`today`), release_store.py (`released`), doctor_facts.py (its keys),
-what each machine said of itself (`machines`, by id) and what the inventory wants (`expected`). A key of doctor_facts.py that could not be
-read is missing.
+what each machine said of itself (`machines`, by id), what the cluster's API server answered (`kubernetes`) and what the inventory wants
+(`expected`). A key of doctor_facts.py that could not be read is missing.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ READY = ("available", "backing-up", "modifying", "storage-optimization")
 NETWORK = "ansible-playbook site.yml --tags network"
 COMPUTE = "ansible-playbook site.yml --tags compute"
 APP = "ansible-playbook site.yml --tags app"
+CLUSTER = "ansible-playbook site.yml --tags cluster"
 
 
 def finding(check: str, subject: str, problem: str, fix: str, severity: str = "problem") -> dict[str, str]:
@@ -356,6 +357,80 @@ def database_hop(facts: Facts) -> Findings:
         yield finding("database connection", name, f"it does not reach its database {reached.get('address', '')}: {error}", fix)
 
 
+# The cluster
+
+
+def cluster(facts: Facts) -> Findings:
+    """What EKS says of the control plane, the nodes and the add-ons, and whether pods may reach the database."""
+    found, group = facts["stack"].get("cluster"), facts["stack"].get("node_group")
+    if not found:
+        if facts["expected"]["cluster"]:
+            yield finding("cluster", "cluster", "there is none", CLUSTER)
+        return
+    name = found["name"]
+    if found["status"] != "ACTIVE":
+        yield finding("cluster", name, f"it is {found['status']}", f"aws eks describe-cluster --name {name}; then {CLUSTER}")
+    if not group:
+        yield finding("cluster", name, "it has no node group: no pod can run", CLUSTER)
+    elif group["status"] not in ("ACTIVE", "UPDATING"):
+        yield finding("cluster", group["name"], f"the node group is {group['status']}", f"{CLUSTER}; docs/cluster.md")
+    for one in facts.get("eks") or []:
+        yield finding("cluster", one["subject"], one["problem"], f"{CLUSTER}; docs/cluster.md")
+    rules, port = (facts.get("rules") or {}).get("database"), facts["expected"]["database_port"]
+    if rules and found["security_group_id"] and not allows(rules["inbound"], port, {found["security_group_id"]}):
+        lacks = f"{rules['id']} lacks the inbound rule for port {port} from {found['security_group_id']}: pods cannot reach the database"
+        yield finding("security groups", "database", lacks, CLUSTER)
+
+
+# Words of the reason why a pod does not run, and the fix; the first that fits.
+PODS = (
+    ("Insufficient", "The nodes are full: a larger eks_node_max_size, or smaller requests in app_chart_values. " + CLUSTER),
+    ("untolerated taint", "No node takes it: kubectl get nodes; kubectl uncordon NODE"),
+    ("unschedulable", "No node takes it: kubectl get nodes; kubectl uncordon NODE"),
+    ("ImagePull", "The registry has no such image, or refuses the nodes: {again}. Changed by hand: {undo}"),
+    ("InvalidImageName", "Changed by hand: {undo}"),
+    ("OOMKilled", "It needs more memory: app_chart_values, resources.limits.memory; or fewer gunicorn_workers. {again}"),
+    ("CreateContainerConfigError", "A Secret or a ConfigMap that it names is missing. {again}"),
+    ("CrashLoopBackOff", "Mostly a setting: kubectl --namespace {namespace} logs deployment/{name} --previous; then {again}"),
+    (
+        "unready status",
+        "Its readiness asks for the database, too: kubectl --namespace {namespace} describe deployment/{name}; then {again}",
+    ),
+)
+
+
+def pods(facts: Facts) -> Findings:
+    """What the cluster's API server says of nodes, pods and ingresses."""
+    said = facts.get("kubernetes") or {}
+    if not said:
+        return
+    if said["error"]:
+        fix = "Your address must be in eks_endpoint_public_cidr_blocks, and who you are in eks_access_entries: docs/cluster.md"
+        yield finding("cluster", "API server", f"it cannot be asked: {said['error']}", fix)
+        return
+    for node in said["nodes"]:
+        name = node["metadata"]["name"]
+        ready = next((one for one in node["status"].get("conditions", []) if one["type"] == "Ready"), {})
+        if ready.get("status") != "True":
+            problem = f"the node is not ready: {ready.get('message', 'it has said nothing')}"
+            yield finding("node", name, problem, f"kubectl describe node {name}; terminate its instance, and the group replaces it")
+        elif node["spec"].get("unschedulable"):
+            yield finding("node", name, "the node takes no new pods", f"kubectl uncordon {name}", "warning")
+    for namespace, troubled in said["pods"].items():
+        again = f"ansible-playbook site.yml --tags {said['tags'].get(namespace, 'cluster')}"
+        for name, reason in troubled.items():
+            fix = next((fix for words, fix in PODS if words in reason), "kubectl --namespace {namespace} describe pods; {again}")
+            severity = "warning" if name in said["may_lack"] else "problem"
+            undo = f"kubectl --namespace {namespace} rollout undo deployment/{name}"
+            fix = fix.format(again=again, undo=undo, namespace=namespace, name=name)
+            yield finding("pods", f"{namespace}/{name}", f"a pod is not ready: {reason}", fix, severity)
+    for ingress in said["ingresses"]:
+        if not (ingress.get("status", {}).get("loadBalancer") or {}).get("ingress"):
+            name = f"{ingress['metadata']['namespace']}/{ingress['metadata']['name']}"
+            fix = "kubectl --namespace kube-system logs deployment/aws-load-balancer-controller; the public subnets need their tags: "
+            yield finding("ingress", name, "it has no address: no load balancer serves it", fix + NETWORK)
+
+
 # Scaling and releases
 
 
@@ -527,7 +602,7 @@ def rights(facts: Facts) -> Findings:
 
 CHECKS = (
     names, certificates, security_groups, load_balancer, target_health, registration, sessions, services, disks, clocks,
-    database, secrets, database_hop, scaling, launches, releases, backups, alarms, quotas, rights,
+    database, secrets, database_hop, cluster, pods, scaling, launches, releases, backups, alarms, quotas, rights,
 )  # fmt: skip
 
 

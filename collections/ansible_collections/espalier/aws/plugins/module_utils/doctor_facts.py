@@ -16,7 +16,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ansible_collections.espalier.aws.plugins.module_utils.stack import Clients, Scope, pages, tagged, tags_of, unless_missing
+from ansible_collections.espalier.aws.plugins.module_utils.stack import Clients, Scope, pages, read_cluster, tagged, tags_of, unless_missing
 from ansible_collections.espalier.aws.plugins.module_utils.stack_status import text
 
 # Service, code and name of each quota that the suite can meet, and how what is used is counted:
@@ -113,6 +113,30 @@ def read_births(clients: Clients, scope: Scope) -> Any:
         body = clients("s3").get_object(Bucket=bucket, Key=one["Key"])["Body"].read().decode(errors="replace")
         births.append({"log": f"s3://{bucket}/{one['Key']}", "at": text(one["LastModified"]), "tail": body.splitlines()[-TAIL:]})
     return births
+
+
+def read_eks(clients: Clients, scope: Scope) -> Any:
+    """What EKS finds wrong with the cluster, its node group and its add-ons, each with its subject."""
+    found, client = read_cluster(clients, scope), clients("eks")
+    if not found["cluster"]:
+        return []
+    name, group = found["cluster"]["name"], found["node_group"]
+    said = [(f"cluster {name}", client.describe_cluster(name=name)["cluster"])]
+    if group:
+        answer = client.describe_nodegroup(clusterName=name, nodegroupName=group["name"])
+        said.append((f"node group {group['name']}", answer["nodegroup"]))
+    addons = pages(client, "list_addons", "addons", clusterName=name)
+    answers = [client.describe_addon(clusterName=name, addonName=addon)["addon"] for addon in addons]
+    said += [(f"add-on {one['addonName']}", one) for one in answers]
+    problems = [
+        {"subject": subject, "problem": f"{issue['code']}: {issue['message']}"}
+        for subject, one in said
+        for issue in (one.get("health") or {}).get("issues", [])
+    ]
+    told = {one["subject"] for one in problems}
+    # Whether one is being changed at the moment is nobody's trouble.
+    quiet = [(f"add-on {one['addonName']}", one["status"]) for one in answers if one["status"] not in ("ACTIVE", "CREATING", "UPDATING")]
+    return problems + [{"subject": subject, "problem": f"it is {status}"} for subject, status in quiet if subject not in told]
 
 
 def used(clients: Clients, code: str) -> int:
@@ -212,7 +236,7 @@ def read_page(clients: Clients, scope: Scope, expected: dict[str, Any]) -> Any:
         return {"status": 0, "error": str(getattr(error, "reason", error))}
 
 
-SERVICES = ("ec2", "autoscaling", "iam", "rds", "s3", "elbv2", "service-quotas", "ssm")
+SERVICES = ("ec2", "autoscaling", "eks", "iam", "rds", "s3", "elbv2", "service-quotas", "ssm")
 
 READERS: dict[str, Callable[..., Any]] = {
     "rules": read_rules,
@@ -222,6 +246,7 @@ READERS: dict[str, Callable[..., Any]] = {
     "profile": read_profile,
     "database": read_database,
     "births": read_births,
+    "eks": read_eks,
     "quotas": read_quotas,
 }
 # These take what the inventory expects, too.

@@ -46,6 +46,39 @@ options:
       - What each instance has printed of itself, by its id. The last line is JSON.
     type: dict
     default: {}
+  kubernetes:
+    description:
+      - What the cluster's API server answers; empty where there is no cluster.
+    type: dict
+    default: {}
+    suboptions:
+      error:
+        description: Why it could not be asked; empty where it was.
+        type: str
+        default: ""
+      nodes:
+        description: Its nodes, as M(kubernetes.core.k8s_info) returns them.
+        type: list
+        elements: dict
+        default: []
+      ingresses:
+        description: Its ingresses, likewise.
+        type: list
+        elements: dict
+        default: []
+      pods:
+        description: By namespace, what P(espalier.aws.pod_troubles#filter) answers.
+        type: dict
+        default: {}
+      tags:
+        description: By namespace, the tag of C(site.yml) that deploys what is in it.
+        type: dict
+        default: {}
+      may_lack:
+        description: Applications whose absence is a warning.
+        type: list
+        elements: str
+        default: []
   expected:
     description:
       - What the inventory wants.
@@ -119,6 +152,10 @@ options:
         description: Whether there are to be alarms.
         type: bool
         default: true
+      cluster:
+        description: Whether there is to be a cluster.
+        type: bool
+        default: false
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -204,6 +241,15 @@ EXPECTED = {
     "min_size": {"type": "int", "required": True},
     "max_size": {"type": "int", "required": True},
     "alarms": {"type": "bool", "default": True},
+    "cluster": {"type": "bool", "default": False},
+}
+KUBERNETES = {
+    "error": {"type": "str", "default": ""},
+    "nodes": {"type": "list", "elements": "dict", "default": []},
+    "ingresses": {"type": "list", "elements": "dict", "default": []},
+    "pods": {"type": "dict", "default": {}},
+    "tags": {"type": "dict", "default": {}},
+    "may_lack": {"type": "list", "elements": "str", "default": []},
 }
 
 
@@ -235,6 +281,7 @@ def main():
             "today": {"type": "dict", "required": True},
             "released": {"type": "dict", "default": {}},
             "machines": {"type": "dict", "default": {}},
+            "kubernetes": {"type": "dict", "default": {}, "options": KUBERNETES},
             "expected": {"type": "dict", "required": True, "options": EXPECTED},
         },
         supports_check_mode=True,
@@ -247,7 +294,7 @@ def main():
         module.fail_json_aws(error, msg="Unable to ask AWS at all")
     known, unknown = gather(clients, scope, params["expected"])
     machines = {name: doctor_facts.parsed(said) for name, said in params["machines"].items()}
-    facts = {**known, "machines": machines, **{key: params[key] for key in ("stack", "today", "released", "expected")}}
+    facts = {**known, "machines": machines, **{key: params[key] for key in ("stack", "today", "released", "kubernetes", "expected")}}
     module.exit_json(changed=False, findings=doctor_checks.diagnose(facts), unknown=unknown, checks=len(doctor_checks.CHECKS))
 
 

@@ -1,0 +1,34 @@
+"""What the doctor says of a system that was broken on purpose."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from tests.e2e.steps import succeeded
+from tests.tree import VENV_BIN
+
+ANSIBLE = str(VENV_BIN / "ansible-playbook")
+# For the doctor: health checks, agents and the log of the database are seconds behind.
+NAMED_SECONDS = 90
+
+
+def diagnose(recorder, name: str) -> dict:
+    outcome = succeeded(recorder.run(f"doctor, {name}", ANSIBLE, "playbooks/doctor.yml", "-e", "output=json"))
+    return json.loads(outcome.output[outcome.output.index("{") : outcome.output.rindex("}") + 1])
+
+
+def named(diagnosis: dict, finding: str, fix: str) -> list[dict]:
+    """The findings with these words in what is wrong, and those in its fix."""
+    return [one for one in diagnosis["findings"] if finding in f"{one['subject']} {one['problem']}" and fix in one["fix"]]
+
+
+def await_named(recorder, name: str, finding: str, fix: str) -> None:
+    deadline = time.monotonic() + NAMED_SECONDS
+    while not named(found := diagnose(recorder, name), finding, fix):
+        assert time.monotonic() < deadline, f"the doctor does not name it: {json.dumps(found, indent=1)}"
+        time.sleep(3)
+
+
+def problems(diagnosis: dict) -> list[dict]:
+    return [one for one in diagnosis["findings"] if one["severity"] == "problem"]

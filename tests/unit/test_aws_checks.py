@@ -86,6 +86,25 @@ def test_a_cluster_of_another_environment(aws):
     assert cluster(aws, name="theirs", enabled=False) == []
 
 
+def test_there_is_no_way_back_from_encrypted_secrets(aws):
+    key, role = "arn:aws:kms:us-east-1:123456789012:key/1", "arn:aws:iam::123456789012:role/x"
+    network = {"subnetIds": [aws.clients["ec2"].describe_subnets()["Subnets"][0]["SubnetId"]]}
+    tags = {tag["Key"]: tag["Value"] for tag in OURS}
+    config = [{"resources": ["secrets"], "provider": {"keyArn": key}}]
+    aws.clients["eks"].create_cluster(name="secret", roleArn=role, resourcesVpcConfig=network, tags=tags, encryptionConfig=config)
+    aws.clients["eks"].create_cluster(name="plain", roleArn=role, resourcesVpcConfig=network, tags=tags)
+
+    def settled(name, encrypted, key="", enabled=True):
+        inputs = {"name": name, "encrypted": encrypted, "key": key, "enabled": enabled}
+        return aws_checks.cluster_settled(aws, **{word: Input(f"eks_{word}", value) for word, value in inputs.items()})
+
+    assert settled("secret", True) == settled("secret", True, key) == settled("secret", False, enabled=False) == []
+    assert settled("plain", True) == settled("missing", True) == [], "EKS can begin to"
+    off = one(settled("secret", False))
+    assert off["variable"] == "eks_encrypted" and "cannot end that" in off["problem"] and "another cluster" in off["fix"]
+    assert "cannot take another key" in one(settled("secret", True, f"{key}2"))["problem"]
+
+
 def database(aws, **values):
     values = {"version": "16.4", "instance_class": "db.t3.micro", "storage_type": "gp2", "multi_az": True, **values}
     inputs = {name: Input(f"database_{name}", value) for name, value in values.items()}

@@ -330,16 +330,20 @@ def subnets(aws: Aws, zones: Input, tiers: dict[str, Input]) -> list[dict]:
     return findings
 
 
+def _cluster(aws: Aws, name: Input) -> dict | None:
+    try:
+        return aws.clients["eks"].describe_cluster(name=name.value)["cluster"]
+    except ClientError as error:
+        if _code(error) == "ResourceNotFoundException":
+            return None
+        raise
+
+
 def cluster(aws: Aws, name: Input, version: Input, types: Input, zones: Input, enabled: Input) -> list[dict]:
     """A cluster of this name is ours; one that has to be made has a version that EKS creates, and nodes that the zones have."""
     if not enabled.value:
         return []
-    try:
-        found = aws.clients["eks"].describe_cluster(name=name.value)["cluster"]
-    except ClientError as error:
-        if _code(error) != "ResourceNotFoundException":
-            raise
-        found = None
+    found = _cluster(aws, name)
     if found:
         return _taken(name, "cluster", _owner([{"Key": key, "Value": value} for key, value in (found.get("tags") or {}).items()], aws))
     pages = aws.clients["eks"].get_paginator("describe_cluster_versions").paginate()
@@ -348,6 +352,20 @@ def cluster(aws: Aws, name: Input, version: Input, types: Input, zones: Input, e
         problem = f"EKS creates no cluster of this version in {aws.region}."
         return [finding(version.name, version.value, problem, f"Set {version.name} to one of: {', '.join(_newest_first(versions))}.")]
     return instance_types(aws, [Input(types.name, kind) for kind in types.value], zones)
+
+
+def cluster_settled(aws: Aws, name: Input, encrypted: Input, key: Input, enabled: Input) -> list[dict]:
+    """EKS can begin to encrypt the secrets of a cluster that is there, and neither end it nor take another key."""
+    found = enabled.value and _cluster(aws, name)
+    keys = [one["provider"]["keyArn"] for one in (found or {}).get("encryptionConfig") or []]
+    way = "The way back is another cluster: set eks_name and suite_cluster_name to a new name, deploy to it, and remove this one."
+    if keys and not encrypted.value:
+        problem = f"the secrets of {name.value} are encrypted with {keys[0]}, and EKS cannot end that."
+        return [finding(encrypted.name, encrypted.value, problem, f"Set {encrypted.name} to true. {way}")]
+    if keys and key.value not in ("", keys[0]):
+        problem = f"the secrets of {name.value} are encrypted with {keys[0]}, and EKS cannot take another key."
+        return [finding(key.name, key.value, problem, f"Set {key.name} to that one. {way}")]
+    return []
 
 
 def instances(aws: Aws, tags: Input, inventory_hosts: Input) -> list[dict]:
@@ -381,6 +399,7 @@ CHECKS = {
         bucket_versioning,
         certificate,
         cluster,
+        cluster_settled,
         database,
         database_features,
         database_settled,

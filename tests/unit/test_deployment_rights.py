@@ -36,7 +36,7 @@ ACTIONS = {
 # Everybody may.
 FREE = {"sts:GetCallerIdentity"}
 # Asked where there is a cluster, or is to be one.
-OF_CLUSTERS = {"eks:DescribeClusterVersions", "eks:DescribeNodegroup", "eks:ListNodegroups"}
+OF_CLUSTERS = {"eks:DescribeAddon", "eks:DescribeClusterVersions", "eks:DescribeNodegroup", "eks:ListAddons", "eks:ListNodegroups"}
 CLUSTER_PLUGINS = ("eks", "ecr", "cluster_leftovers", "release_image", "iam_oidc_provider")
 
 PLAY = """

@@ -136,11 +136,11 @@ def picture(report: dict) -> str:
                 360, y, state_of(row["target"]), row["id"], f"{row['target']}, {row['zone'] or 'no zone'}, {row['address'] or 'no address'}"
             )
         )
-    if report["cluster"]:
+    if eks := report["cluster"]:
+        said = f"{eks['status']}, Kubernetes {eks['version']}, {eks['nodes']['desired_size'] if eks['nodes'] else 'no'} nodes"
         y = TOP + ROW * len(machines)
-        said = cluster(report).removeprefix(f"{report['cluster']['name']} ")
         parts.append(f'<path d="M600 {y + 27} C 645 {y + 27}, 655 {middle + 27}, 700 {middle + 27}"/>')
-        parts.append(box(360, y, cluster_state(report["cluster"]), f"EKS {report['cluster']['name']}", said))
+        parts.append(box(360, y, cluster_state(eks), f"EKS {eks['name']}", said))
     kind = "good" if found and found["status"] in GOOD_DATABASE else "bad"
     parts.append(box(700, middle, kind, "PostgreSQL", f"{found['status']}, {found['engine_version']}" if found else "none"))
     bastion = report["bastion"]

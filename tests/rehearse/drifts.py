@@ -103,10 +103,11 @@ def forget_backups(system: System) -> Callable[[], bool]:
     return lambda: system.database()["BackupRetentionPeriod"] == 7
 
 
-def check_another_path(system: System) -> Callable[[], bool]:
+def check_too_seldom(system: System) -> Callable[[], bool]:
+    """Not another path: while the database is closed, the group would replace all instances."""
     client, group = system.client("elbv2"), system.target_group()
-    client.modify_target_group(TargetGroupArn=group["TargetGroupArn"], HealthCheckPath="/")
-    return lambda: system.target_group()["HealthCheckPath"] == "/health"
+    client.modify_target_group(TargetGroupArn=group["TargetGroupArn"], HealthCheckIntervalSeconds=60)
+    return lambda: system.target_group()["HealthCheckIntervalSeconds"] == 30
 
 
 def delete_an_endpoint(system: System) -> Callable[[], bool]:
@@ -184,7 +185,7 @@ DRIFTS = [
         silent=("versioning", "encryption", "object_ownership", "tags"),
     ),
     Drift("backups kept for a day", "database", f"{OWN}-postgres", forget_backups),
-    Drift("another health check", "target group", f"{OWN}-tg", check_another_path),
+    Drift("health checked too seldom", "target group", f"{OWN}-tg", check_too_seldom),
     Drift("endpoint deleted", "VPC endpoint", f"{OWN}-ssm", delete_an_endpoint, action="create"),
     Drift("route lost", "route table", f"{OWN}-public", lose_a_route),
     Drift("logs kept for ever", "log group", "/aws/ec2/django-app", keep_logs_for_ever),

@@ -85,14 +85,14 @@ def make_the_bucket_public(system: System) -> Callable[[], bool]:
 
     def mended() -> bool:
         try:
-            policy = client.get_bucket_policy(Bucket=bucket)["Policy"]
+            policy = json.loads(client.get_bucket_policy(Bucket=bucket)["Policy"])
         except client.exceptions.ClientError:
-            policy = ""
+            policy = {"Statement": []}
         try:
             blocks = client.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
         except client.exceptions.ClientError:
             return False
-        return all(blocks.values()) and '"Allow"' not in policy
+        return all(blocks.values()) and statement not in policy["Statement"]
 
     return mended
 

@@ -69,12 +69,14 @@ def resume(*processes: str) -> Callable[[System, object], None]:
 
 
 def mask(system: System) -> str:
-    on(system, "systemctl", "mask", "--now", "gunicorn.socket", "gunicorn.service")
+    """systemd itself masks no unit whose file is in /etc."""
+    stop = "systemctl stop gunicorn.socket gunicorn.service"
+    on(system, "sh", "-c", f"{stop}; ln -sf /dev/null /etc/systemd/system/gunicorn.socket; systemctl daemon-reload")
     return first(system)
 
 
 def unmask(system: System, instance: object) -> None:
-    app.output(system, str(instance), "systemctl", "unmask", "gunicorn.socket", "gunicorn.service")
+    app.output(system, str(instance), "systemctl", "unmask", "gunicorn.socket")
 
 
 def deregister(system: System) -> None:

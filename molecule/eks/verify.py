@@ -14,6 +14,7 @@ import yaml
 from botocore.exceptions import ClientError
 
 from lab.kubernetes import tokens
+from tests.tree import ROOT
 
 NAMES = {"defaults": ("django-app", "django-workers"), "altered": ("shop", "workers")}
 TAGS = {"Project": "django", "ManagedBy": "espalier"}
@@ -184,9 +185,12 @@ def kubeconfig(account) -> Path:
     return Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / f"{account.environment}.kubeconfig"
 
 
-def test_kubeconfig_leads_to_the_cluster(account):
-    path, found = kubeconfig(account), cluster(account)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+def test_kubeconfig_is_its_owner_s(account):
+    assert stat.S_IMODE(kubeconfig(account).stat().st_mode) == 0o600
+
+
+def test_kubeconfig_leads_to_the_cluster(defaults):
+    path, found = kubeconfig(defaults), cluster(defaults)
     content = yaml.safe_load(path.read_text("utf-8"))
     assert content["clusters"][0]["cluster"] == {
         "server": found["endpoint"],
@@ -195,9 +199,13 @@ def test_kubeconfig_leads_to_the_cluster(account):
     assert content["current-context"] == found["name"]
 
 
-def test_kubeconfig_makes_a_token_of_the_caller(account):
+def test_a_kubeconfig_that_was_given_is_the_one(altered):
+    assert kubeconfig(altered).read_text("utf-8") == (ROOT / "molecule" / "eks" / "given-kubeconfig.yml").read_text("utf-8")
+
+
+def test_kubeconfig_makes_a_token_of_the_caller(defaults):
     """The judge is the one of the lab's API servers: who signed it, for which cluster, until when."""
-    order = yaml.safe_load(kubeconfig(account).read_text("utf-8"))["users"][0]["user"]["exec"]
+    order = yaml.safe_load(kubeconfig(defaults).read_text("utf-8"))["users"][0]["user"]["exec"]
     variables = {entry["name"]: entry["value"] for entry in order["env"]}
     command = [order["command"], *order["args"]]
     done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, timeout=60, check=False)
@@ -205,7 +213,7 @@ def test_kubeconfig_makes_a_token_of_the_caller(account):
     credential = json.loads(done.stdout)
     assert (credential["kind"], credential["apiVersion"]) == ("ExecCredential", order["apiVersion"])
     secrets = {"espalier-lab": tokens.Secret("espalier-lab", None)}
-    name, now = NAMES[account.environment][0], datetime.now(UTC)
+    name, now = NAMES["defaults"][0], datetime.now(UTC)
     assert tokens.check(credential["status"]["token"], name, secrets.get, now) == "espalier-lab"
     until = datetime.fromisoformat(credential["status"]["expirationTimestamp"])
     assert timedelta(minutes=13) < until - now < timedelta(minutes=15), "EKS takes a token for a quarter of an hour"

@@ -97,7 +97,11 @@ def remove(settings: Settings = SETTINGS) -> list[str]:
             if COMMENT in words:
                 iptables(table, "--delete", *words[1:])
                 removed.append(f"firewall rule in {table} {words[1]}")
-    if podman("network", "exists", settings.network, check=False).returncode == 0:
+    guests = podman("ps", "--all", "--format", "{{.Names}}", "--filter", f"network={settings.network}").stdout.decode().split()
+    if guests:
+        # Its removal would remove them, too: nodes of a cluster that was given to the lab.
+        print(f"lab: the network {settings.network} stays: {', '.join(guests)}, not the lab's own, are in it", flush=True)
+    elif podman("network", "exists", settings.network, check=False).returncode == 0:
         podman("network", "rm", "--force", settings.network)
         removed.append(f"network {settings.network}")
     return removed

@@ -50,6 +50,9 @@ class Settings:
     # Without it the lab has no clusters and no registry of images.
     kubernetes: bool = field(default_factory=lambda: kubernetes_is_wanted(os.environ))
 
+    # Of a cluster that is to serve instead of one that the lab builds: a kubeconfig, read when the lab starts (lab.kubernetes.foreign).
+    kubeconfig: str = field(default_factory=lambda: os.environ.get("ESPALIER_KUBECONFIG", ""))
+
     # Waiting times of the data plane (health check intervals, drain, grace) are divided by this; 1 is true time.
     time_scale: float = field(default_factory=lambda: float(os.environ.get("ESPALIER_TIME_SCALE", "10")))
 

@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from lab import control, load_balancers
 from lab.controller import Controller
-from lab.kubernetes import programs
+from lab.kubernetes import foreign, programs
 from lab.kubernetes.progress import latest
 from lab.parts import wanted
 from lab.settings import Settings
@@ -35,7 +35,9 @@ def show(settings: Settings) -> int:
                 header, found = (title, "PROBLEM"), [("-", str(error))]
             if found:
                 print("\n" + table(header, found))
-    if "clusters" in running and latest(settings) and programs.missing(settings):
+    if foreign.given(settings):
+        print(f"\n{foreign.words(settings)}")
+    elif "clusters" in running and latest(settings) and programs.missing(settings):
         print(f"\n{latest(settings)}")
     return 0 if set(expected) <= set(running) else 1
 

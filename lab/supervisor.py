@@ -78,12 +78,14 @@ class Supervisor:
             self.check_machine()
             running = self.running()
             self.refuse_second()
+            given = self.given_cluster(running)
             if "api" not in running:
                 self.start_empty()
                 running = {}
             elif (self.settings.state / "kubernetes").is_dir():
                 # Once asked for, it is repaired with the rest.
                 self.settings = replace(self.settings, kubernetes=True)
+            self.adopt(given)
             self.check_ports(running)
             self.build()
             network.ensure(self.settings)
@@ -117,11 +119,39 @@ class Supervisor:
                 removed.append(".lab")
             print(f"lab: down, removed {', '.join(removed)}" if removed else "lab: down, there was nothing to remove", flush=True)
 
+    def given_cluster(self, running: dict[str, Process]) -> dict | None:
+        """The cluster of ESPALIER_KUBECONFIG, where it is not known yet. Raises LabError when it cannot be used, or comes too late."""
+        if not self.settings.kubeconfig or not self.settings.kubernetes:
+            return None
+        from lab.kubernetes import foreign
+
+        try:
+            config = foreign.read(Path(self.settings.kubeconfig).expanduser().resolve())
+        except foreign.ForeignError as error:
+            raise LabError(str(error)) from None
+        if "api" in running and foreign.known(self.settings) == config:
+            return None
+        if "api" in running and (self.settings.state / "kubernetes").is_dir():
+            raise LabError("the lab runs, with another cluster than that of ESPALIER_KUBECONFIG. Remove it first: make lab-down")
+        return config
+
+    def adopt(self, config: dict | None) -> None:
+        from lab.kubernetes import foreign
+
+        try:
+            if config:
+                foreign.adopt(config, self.settings)
+        except foreign.ForeignError as error:
+            raise LabError(str(error)) from None
+
     def tell_of_kubernetes(self) -> None:
         """The first time, Kubernetes is built while everything else goes on. What it asks of the machine's kernel is looked at, too."""
         if self.settings.kubernetes:
-            from lab.kubernetes import kernel, programs
+            from lab.kubernetes import foreign, kernel, programs
 
+            if foreign.given(self.settings):
+                print(foreign.words(self.settings), flush=True)
+                return
             trouble = kernel.trouble()
             if trouble:
                 print(f"lab: WARNING: {trouble}", flush=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
+from moto.eks.models import eks_backends
 
 from lab.settings import SETTINGS
 
@@ -43,8 +44,10 @@ def interfaces(body: dict) -> dict:
 def pods_of(ec2: EC2Backend, group_id: str) -> list[str]:
     """With vpc-cni, pods have the groups of their node: what a cluster's own group may, the pods may."""
     group = ec2.get_security_group_from_id(group_id)
-    clustered = group and any(tag["key"] == "aws:eks:cluster-name" for tag in group.get_tags())
-    return [SETTINGS.pod_cidr] if clustered else []
+    names = [tag["value"] for tag in group.get_tags() if tag["key"] == "aws:eks:cluster-name"] if group else []
+    clusters = eks_backends[SETTINGS.account_id][SETTINGS.region].clusters
+    given = [f"{address}/32" for name in names if name in clusters for address in clusters[name].lab_addresses]
+    return given or [SETTINGS.pod_cidr] * len(names)
 
 
 def endpoint(interface: NetworkInterface) -> list[list]:

@@ -1,4 +1,4 @@
-"""The Kubernetes API, as far as the lab's own parts need it: JSON over HTTPS with a client certificate."""
+"""The Kubernetes API, as far as the lab's own parts need it: JSON over HTTPS with a client certificate or a token."""
 
 from __future__ import annotations
 
@@ -24,18 +24,22 @@ class ApiError(RuntimeError):
 class ApiClient:
     """Raises ApiError when the API server refuses, OSError when it does not answer."""
 
-    def __init__(self, address: str, authority: Path, certificate: Path, key: Path) -> None:
-        self.address = address
+    def __init__(
+        self, address: str, authority: Path, certificate: Path | None = None, key: Path | None = None, *, port: int = 443, token: str = ""
+    ) -> None:
+        self.address, self.port = address, port
         self.context = ssl.create_default_context(cafile=str(authority))
-        self.context.load_cert_chain(certificate, key)
-
+        if certificate:
+            self.context.load_cert_chain(certificate, key)
+        self.credentials = {"Authorization": f"Bearer {token}"} if token else {}
         self.connection: http.client.HTTPSConnection | None = None
 
     def request(self, method: str, path: str, body: dict | None = None, content_type: str = "application/json", **query: str):
         """The answer as JSON, as text where it is none."""
         target = path + (f"?{urlencode(query)}" if query else "")
         data = None if body is None else json.dumps(body).encode()
-        status, text = self._exchange(method, target, data, {"Content-Type": content_type, "Accept": "application/json"})
+        headers = {"Content-Type": content_type, "Accept": "application/json", **self.credentials}
+        status, text = self._exchange(method, target, data, headers)
         try:
             parsed = json.loads(text)
         except ValueError:
@@ -48,7 +52,7 @@ class ApiClient:
         """Over the connection of before, a new one where that was closed meanwhile: a handshake costs more than most questions."""
         known = self.connection is not None
         if self.connection is None:
-            self.connection = http.client.HTTPSConnection(self.address, 443, timeout=TIMEOUT_SECONDS, context=self.context)
+            self.connection = http.client.HTTPSConnection(self.address, self.port, timeout=TIMEOUT_SECONDS, context=self.context)
         try:
             self.connection.request(method, target, data, headers)
             answer = self.connection.getresponse()

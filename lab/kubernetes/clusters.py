@@ -9,7 +9,7 @@ import time
 from lab import control
 from lab.controller import Controller
 from lab.go import BuildError
-from lab.kubernetes import access, control_plane, kernel, nodes, pki, programs
+from lab.kubernetes import access, control_plane, foreign, kernel, nodes, pki, programs
 from lab.kubernetes.addons import Addons
 from lab.kubernetes.api_client import ApiError
 from lab.kubernetes.control_plane import KIND, ControlPlane
@@ -34,10 +34,14 @@ class Clusters(Controller):
         self.looked: dict[str, float] = {}
         self.known: set[str] | None = None
         self.failure = ""
+        self.foreign = foreign.Foreign(settings, self.report) if foreign.given(settings) else None
 
     def run(self) -> None:
         """The programs are built beside the first passes."""
-        threading.Thread(target=self.build, daemon=True).start()
+        if self.foreign:
+            self.log.warning("%s", foreign.words(self.settings))
+        else:
+            threading.Thread(target=self.build, daemon=True).start()
         super().run()
 
     def build(self) -> None:
@@ -65,7 +69,7 @@ class Clusters(Controller):
     def reconcile(self) -> None:
         clusters = control.call("eks_model", settings=self.settings)["clusters"]
         names = {cluster["name"] for cluster in clusters}
-        if names != self.known:
+        if names != self.known and not self.foreign:
             self.remove_orphans(names)
             self.known = names
         for cluster in clusters:
@@ -77,6 +81,9 @@ class Clusters(Controller):
                 self.log.exception("%s: failed, tried again", cluster["name"])
 
     def converge(self, cluster: dict) -> None:
+        if self.foreign:
+            self.foreign.converge(cluster)
+            return
         plane = control_plane.known(self.planes, cluster, self.settings)
         if cluster["status"] == "DELETING":
             self.remove(plane, cluster)

@@ -104,7 +104,7 @@ class Aws:
 
     # --- target groups
 
-    def target_group(self, backend: Backend, port: int) -> str:
+    def target_group(self, backend: Backend, port: int, target_type: str) -> str:
         """ARN of the backend's target group, with the health check and attributes that the ingress asks for."""
         name, check = self.stack.target_group(backend), health_check(self.annotations)
         try:
@@ -118,7 +118,7 @@ class Aws:
                 Protocol=self.annotations.get("backend-protocol", "HTTP"),
                 Port=port,
                 VpcId=self.vpc_id,
-                TargetType=self.stack.target_type,
+                TargetType=target_type,
                 Tags=self.tags(f"{self.stack.namespace}/{self.stack.name}-{backend.service}:{backend.port}"),
                 **check,
             )["TargetGroups"][0]["TargetGroupArn"]

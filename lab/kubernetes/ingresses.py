@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from lab import control
 from lab.controller import Controller
-from lab.kubernetes import control_plane, ingress_model
+from lab.kubernetes import control_plane, foreign, ingress_model
 from lab.kubernetes.api_client import ApiClient, ApiError
 from lab.kubernetes.control_plane import ControlPlane
 from lab.kubernetes.ingress_aws import Aws
@@ -31,6 +31,7 @@ class Ingresses(Controller):
     def __init__(self, settings: Settings = SETTINGS) -> None:
         super().__init__(settings)
         self.planes: dict[str, ControlPlane] = {}
+        self.foreign = foreign.client(settings) if foreign.given(settings) else None
         self.clients: dict[str, Any] = {}
         self.served: dict[tuple[str, str, str], Served] = {}
         self.rest_until: dict[str, float] = {}
@@ -56,14 +57,14 @@ class Ingresses(Controller):
         self.classed &= names
 
     def converge(self, cluster: dict) -> None:
-        plane = control_plane.known(self.planes, cluster, self.settings)
-        client = plane.client
-        if plane.name not in self.classed:
+        name = cluster["name"]
+        client = self.foreign or control_plane.known(self.planes, cluster, self.settings).client
+        if name not in self.classed:
             client.apply(ingress_class())
-            self.classed.add(plane.name)
+            self.classed.add(name)
         found = [ingress for ingress in client.items(f"{INGRESSES}/ingresses") if ours(ingress)]
         for ingress in found:
-            key = (plane.name, ingress["metadata"]["namespace"], ingress["metadata"]["name"])
+            key = (name, ingress["metadata"]["namespace"], ingress["metadata"]["name"])
             try:
                 if ingress["metadata"].get("deletionTimestamp"):
                     self.remove(cluster, client, ingress, key)
@@ -72,9 +73,10 @@ class Ingresses(Controller):
                 self.troubles.pop(key, None)
             except (ModelError, ClientError) as error:
                 self.complain(client, ingress, key, str(error))
-        write_gates(plane.folder / "gates.json", [served for key, served in self.served.items() if key[0] == plane.name])
+        gates = self.settings.state / "kubernetes" / name / "gates.json"
+        write_gates(gates, [served for key, served in self.served.items() if key[0] == name])
         if not found:
-            self.rest_until[plane.name] = time.monotonic() + REST_SECONDS
+            self.rest_until[name] = time.monotonic() + REST_SECONDS
 
     def complain(self, client: ApiClient, ingress: dict, key: tuple[str, str, str], why: str) -> None:
         """Once for each trouble: into the log, and as an event where people look for it."""
@@ -103,6 +105,8 @@ class Ingresses(Controller):
     def deploy(self, cluster: dict, client: ApiClient, ingress: dict, version: tuple) -> Served:
         """What AWS has to know of the ingress."""
         stack = ingress_model.stack(cluster["name"], ingress)
+        if self.foreign and stack.target_type == "ip":
+            raise ModelError("pods of a given cluster cannot be reached from the lab: target-type must be instance")
         if stack.unknown:
             event(client, ingress, "Warning", "Ignored", f"the lab's controller does nothing about: {', '.join(stack.unknown)}")
         if FINALIZER not in ingress["metadata"].get("finalizers", []):
@@ -113,7 +117,11 @@ class Ingresses(Controller):
         groups = {}
         for backend in stack.backends:
             port, node_port = self.ports(client, stack, backend)
-            groups[backend] = aws.target_group(backend, node_port if stack.target_type == "instance" else port)
+            # Nodes of a given cluster are no instances of the account.
+            by_address = self.foreign or stack.target_type == "ip"
+            groups[backend] = aws.target_group(
+                backend, node_port if stack.target_type == "instance" else port, "ip" if by_address else "instance"
+            )
         aws.listeners(load_balancer["LoadBalancerArn"], groups)
         aws.forget_other_groups(set(groups.values()))
         event(client, ingress, "Normal", "SuccessfullyReconciled", "Successfully reconciled")
@@ -136,7 +144,9 @@ class Ingresses(Controller):
     def sync_targets(self, client: ApiClient, cluster: dict, stack: Stack, backend: Backend, arn: str) -> None:
         port = ingress_model.service_port(self.service(client, stack, backend), backend)
         gated: dict[str, dict] = {}
-        if stack.target_type == "instance":
+        if self.foreign:
+            wanted = foreign.node_targets(client, port["nodePort"])
+        elif stack.target_type == "instance":
             wanted = {node["id"]: port["nodePort"] for node in cluster["nodes"] if node["id"] in cluster["ready_nodes"]}
         else:
             gated = self.gated_pods(client, stack, backend)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from lab.kubernetes import programs
+from lab.kubernetes import foreign, programs
 from lab.kubernetes.clusters import progress_file
 from lab.settings import Settings
 from lab.supervisor import read_pid
@@ -15,6 +15,8 @@ LOOK_SECONDS = 2
 def follow(settings: Settings) -> int:
     """Print every new line until all programs are there. Returns 1 when nobody builds them."""
     shown = ""
+    if foreign.given(settings):
+        return 0
     while programs.missing(settings):
         builder = read_pid(settings, "clusters")
         text = latest(settings)

@@ -115,6 +115,7 @@ def complete(cluster: Cluster, wanted: Parameters) -> None:
     cluster.logging = logging_of(wanted.get("logging") or {})
     cluster.lab_updates, cluster.lab_addons, cluster.lab_entries, cluster.lab_associations = {}, {}, {}, {}
     cluster.lab_ready_nodes = set()
+    cluster.lab_addresses = []
     put_into_network(cluster, wanted["resourcesVpcConfig"])
     access.admit_creator(cluster, wanted[CALLER])
     if wanted.get("bootstrapSelfManagedAddons", True):
@@ -316,7 +317,7 @@ def report(body: dict) -> dict:
 
     `was` and `status` ("ACTIVE", "FAILED" or "deleted") with `endpoint` and `certificate_authority`; ignored when the status is no longer
     the one that the controller acted on. `ready_nodes`: instance ids of its Ready nodes. `drained`: ids of those that may go.
-    `addons`: statuses and issues by add-on.
+    `addons`: statuses and issues by add-on. `addresses`: where its pods' connections come from, if not from pod_cidr.
     """
     eks = backend()
     cluster = eks.clusters.get(body["name"])
@@ -335,6 +336,7 @@ def report(body: dict) -> dict:
     if "ready_nodes" in body:
         cluster.lab_ready_nodes = set(body["ready_nodes"])
         node_groups.step(cluster)
+    cluster.lab_addresses = body.get("addresses", cluster.lab_addresses)
     node_groups.report_drained(cluster, body.get("drained", []))
     addons.report(cluster, body.get("addons", {}))
     return {"accepted": True}

@@ -17,10 +17,9 @@ from lab.settings import Settings
 from tests.molecule import cluster
 from tests.tree import ROOT, VENV_BIN
 from tests.unit.moto_patches import client
-from tests.unit.test_lab_eks import GROUP, NAME, Account, account  # noqa: F401 (a fixture)
+from tests.unit.test_lab_eks import GROUP, NAME, account  # noqa: F401 (a fixture)
 
 NODE, ADDRESS = "theirs-1", "10.0.0.9"
-CLASSES = {"internet-facing": "kubernetes.io/role/elb"}
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +111,22 @@ def test_the_roles_kubeconfig_leads_there(api, settings, tmp_path):
     assert NODE in kubectl(target, "get", "nodes")
 
 
+def test_a_token_does_as_well(api, given, tmp_path):
+    caller = {"kind": "ServiceAccount", "namespace": "default", "name": "default"}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
+    metadata = {"name": "given-to-the-lab"}
+    bound = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": metadata}
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    token = api.request("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", request)["status"]["token"]
+    place, config = Settings(state=tmp_path / ".lab"), foreign.read(given)
+    config["users"][0]["user"] = {"token": token}
+    with pytest.raises(foreign.ForeignError, match=r"403: nodes is forbidden: .*serviceaccount:default:default"):
+        foreign.adopt(config, place)
+    api.apply({**bound, "roleRef": role, "subjects": [caller]})
+    foreign.adopt(config, place)
+    assert [node["metadata"]["name"] for node in foreign.client(place).items("/api/v1/nodes")] == [NODE]
+
+
 def test_node_groups_are_records_and_its_nodes_are_let_in(lab, account):  # noqa: F811
     account.create_nodes()
     for _ in range(3):
@@ -185,7 +200,7 @@ def ingress(target_type: str) -> dict:
 @pytest.fixture
 def controller(lab, account, settings, monkeypatch) -> Ingresses:  # noqa: F811
     for subnet in account.subnets:
-        client("ec2").create_tags(Resources=[subnet], Tags=[{"Key": CLASSES["internet-facing"], "Value": "1"}])
+        client("ec2").create_tags(Resources=[subnet], Tags=[{"Key": "kubernetes.io/role/elb", "Value": "1"}])
     monkeypatch.setattr(Ingresses, "client", lambda self, service: client(service))
     return Ingresses(settings)
 

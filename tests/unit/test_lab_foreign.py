@@ -10,7 +10,7 @@ import subprocess
 import pytest
 import yaml
 
-from lab import network
+from lab import network, status
 from lab.api import eks, firewall
 from lab.kubernetes import foreign, kernel, pki, programs, progress
 from lab.kubernetes.api_client import ApiClient
@@ -168,8 +168,10 @@ def test_everybody_hears_of_it_and_nothing_is_built(write, tmp_path, monkeypatch
     place = settings(tmp_path)
     foreign.adopt(foreign.read(write()), place)
     Supervisor(place).tell_of_kubernetes()
-    told = capsys.readouterr().out
-    assert f"GIVEN CLUSTER: Kubernetes is context lab at {SERVER}" in told and "Not shown with it: EKS's tokens" in told
+    up = capsys.readouterr().out
+    status.show(place)
+    for told in (up, capsys.readouterr().out):
+        assert f"GIVEN CLUSTER: Kubernetes is context lab at {SERVER}" in told and "Not shown with it: EKS's tokens" in told
     assert progress.follow(place) == 0
 
 

@@ -126,7 +126,7 @@ class Supervisor:
         from lab.kubernetes import foreign
 
         try:
-            config = foreign.read(Path(self.settings.kubeconfig).expanduser().resolve())
+            config = foreign.read(Path(self.settings.kubeconfig).expanduser().absolute())
         except foreign.ForeignError as error:
             raise LabError(str(error)) from None
         if "api" in running and foreign.known(self.settings) == config:

@@ -11,6 +11,7 @@ from ansible_collections.espalier.aws.plugins.filter.report_page import report_p
 from ansible_collections.espalier.aws.plugins.filter.status_report import status_report
 from ansible_collections.espalier.aws.plugins.filter.status_screen import ago, status_screen
 from ansible_collections.espalier.aws.plugins.module_utils import report_phases, stack_status
+from ansible_collections.espalier.aws.plugins.module_utils.stack import application_url
 from moto.backends import get_backend
 from moto.ssm.responses import SimpleSystemManagerResponse
 
@@ -180,6 +181,18 @@ def test_each_trouble_is_told(found, change, words):
     told = report(found)
     assert [trouble for trouble in told["troubles"] if words in trouble], told["troubles"]
     assert any(words in line for line in status_screen(told))
+
+
+def test_the_address_with_https_is_a_name_that_the_certificate_can_be_for(found):
+    """As docs/production.md sets it up: a zone and app_domains, no suite_app_url."""
+    stack, domains = found["stack"], [".example.com", "www.example.com", "example.com"]
+    assert application_url(stack, "", domains) == "http://lab-alb.example.com"
+    stack["listeners"].append({"protocol": "HTTPS", "port": 443})
+    assert application_url(stack, "", domains) == "https://www.example.com"
+    assert status_report(stack, found["status"], domains=domains)["url"] == "https://www.example.com"
+    assert application_url(stack, "", [".example.com"]) == "https://lab-alb.example.com"
+    assert application_url(stack, "https://shop.example.com", domains) == "https://shop.example.com"
+    assert application_url({**stack, "load_balancer": None}, "https://shop.example.com", domains) == ""
 
 
 def test_a_machine_that_only_the_load_balancer_knows_is_told_as_gone(found):

@@ -29,9 +29,14 @@ options:
     type: str
     required: true
   url:
-    description: Address of the application; empty for the load balancer's own.
+    description: The inventory's own address of the application; empty for none.
     type: str
     default: ""
+  domains:
+    description: Host names that visitors use, see P(espalier.aws.application_url#filter).
+    type: list
+    elements: str
+    default: []
   now:
     description: The time that ages are counted to, in ISO 8601; the present where it is empty.
     type: str
@@ -51,19 +56,15 @@ _value:
   type: dict
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
+
+from ansible_collections.espalier.aws.plugins.module_utils.stack import application_url
 
 
 def age(moment: str | None, now: datetime) -> int | None:
     """Seconds since a moment in ISO 8601."""
     return int((now - datetime.fromisoformat(moment)).total_seconds()) if moment else None
-
-
-def address(stack: dict, url: str) -> str | None:
-    if not stack["load_balancer"]:
-        return None
-    https = any(listener["protocol"] == "HTTPS" for listener in stack["listeners"])
-    return url or f"{'https' if https else 'http'}://{stack['load_balancer']['dns_name']}"
 
 
 def instances(stack: dict, status: dict, now: datetime) -> list[dict]:
@@ -156,7 +157,15 @@ def troubles(report: dict) -> list[str]:
     return found
 
 
-def status_report(stack: dict, status: dict, releases: dict | None = None, environment: str = "", url: str = "", now: str = "") -> dict:
+def status_report(
+    stack: dict,
+    status: dict,
+    releases: dict | None = None,
+    environment: str = "",
+    url: str = "",
+    domains: Iterable[str] = (),
+    now: str = "",
+) -> dict:
     moment = datetime.fromisoformat(now) if now else datetime.now(UTC)
     releases, group = releases or {}, stack["autoscaling_group"]
     log = releases.get("log") or []
@@ -165,7 +174,7 @@ def status_report(stack: dict, status: dict, releases: dict | None = None, envir
         "environment": environment,
         "account_id": stack["account_id"],
         "region": stack["region"],
-        "url": address(stack, url),
+        "url": application_url(stack, url, domains) or None,
         "release": releases.get("current") or None,
         "last_good_release": releases.get("last_good") or None,
         "last_deploy": {**log[-1], "age_seconds": age(log[-1]["at"], moment)} if log else None,

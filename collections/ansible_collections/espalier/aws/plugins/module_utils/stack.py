@@ -245,6 +245,18 @@ def node_group(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def application_url(stack: dict[str, Any], url: str = "", domains: Iterable[str] = ()) -> str:
+    """Where a browser reaches the application: `url`, or what follows from the load balancer; empty where there is none.
+
+    No certificate is for the load balancer's own name: with HTTPS it is the first of the domains. `.example.com` is no name itself.
+    """
+    if not stack["load_balancer"]:
+        return ""
+    https = any(listener["protocol"] == "HTTPS" for listener in stack["listeners"])
+    name = next((domain for domain in domains if https and domain[:1] not in ".*"), stack["load_balancer"]["dns_name"])
+    return url or f"{'https' if https else 'http'}://{name}"
+
+
 # Calls: each answers one or more keys of stack_info's result, with as few requests as AWS allows.
 
 Clients = Callable[[str], Any]

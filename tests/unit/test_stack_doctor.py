@@ -27,8 +27,9 @@ NOW = "2026-03-01T12:00:00+00:00"
 ANYWHERE = {"protocol": "-1", "first": None, "last": None, "source": "0.0.0.0/0"}
 EXPECTED = {
     "url": "http://page", "names": ["www.example.com"], "visitors": [], "health_path": "/health", "ready_path": "/ready", "app_port": 80,
-    "database": True, "database_port": 5432, "database_parameter": "/db", "release_parameter": "/release", "secrets": ["key"],
-    "master_secret": "", "policy": "cpu", "min_size": 1, "max_size": 3, "alarms": True, "cluster": True,
+    "endpoints": ["ssm", "ssmmessages", "ec2messages"], "database": True, "database_port": 5432,
+    "database_parameter": "/db", "release_parameter": "/release", "secrets": ["key"], "master_secret": "", "policy": "cpu",
+    "min_size": 1, "max_size": 3, "alarms": True, "cluster": True,
 }  # fmt: skip
 
 
@@ -355,6 +356,18 @@ def test_a_machine_that_was_told_no_address_is_named_all_the_same(facts):
     facts["machines"]["i-a"] = said(ready=503, database=None)
     (one,) = diagnose(facts)
     assert one["check"] == "database connection" and "/ready answers 503" in one["problem"]
+
+
+def test_an_environment_without_vpc_endpoints_lacks_none(facts):
+    change(expected__endpoints=[], endpoints={}, rules__endpoints__inbound=[])(facts)
+    assert diagnose(facts) == []
+
+
+def test_an_endpoint_is_known_by_the_end_of_its_service(facts):
+    change(expected__endpoints=["ssm", "ecr.api"])(facts)
+    assert [one["subject"] for one in diagnose(facts)] == ["ecr.api"]
+    facts["endpoints"]["api"] = {"id": "vpce", "state": "available"}
+    assert diagnose(facts) == []
 
 
 def test_what_may_be_lacking_is_a_warning(facts):

@@ -126,9 +126,10 @@ def security_groups(facts: Facts) -> Findings:
         ("app", "outbound", database, {"0.0.0.0/0", rules["database"]["id"]}, "instances cannot send anything to the database"),
         ("database", "inbound", database, app, "instances cannot reach the database"),
         ("database", "inbound", database, {rules["bastion"]["id"]}, "the bastion cannot reach the database"),
-        ("endpoints", "inbound", 443, {block}, "the agents of Session Manager cannot reach its endpoints"),
         ("app", "outbound", 443, {"0.0.0.0/0"}, "instances cannot reach AWS's services"),
     ]
+    if expected["endpoints"]:
+        wanted.append(("endpoints", "inbound", 443, {block}, "the agents of Session Manager cannot reach its endpoints"))
     for role, direction, port, sources, effect in wanted:
         if not allows(rules[role][direction], port, sources):
             lacks = f"{rules[role]['id']} lacks the {direction} rule for port {port}: {effect}"
@@ -200,12 +201,10 @@ def registration(facts: Facts) -> Findings:
 def sessions(facts: Facts) -> Findings:
     endpoints, agents = facts.get("endpoints"), facts["today"]["agents"]
     if endpoints is not None and facts["stack"]["vpc"]:
-        for service in ("ssm", "ssmmessages", "ec2messages"):
-            state = endpoints.get(service, {"state": "missing"})["state"]
+        for service in facts["expected"]["endpoints"]:
+            state = endpoints.get(service.rpartition(".")[2], {"state": "missing"})["state"]
             if state not in ("available", "pending"):
-                yield finding(
-                    "session manager", service, f"the VPC endpoint is {state}: instances cannot reach Session Manager by it", NETWORK
-                )
+                yield finding("session manager", service, f"the VPC endpoint is {state}: instances cannot reach the service by it", NETWORK)
     profile = facts.get("profile", False)
     if profile is None or (profile and not profile["roles"]):
         yield finding("session manager", "instance profile", "it is missing or has no role: instances have no rights at all", COMPUTE)

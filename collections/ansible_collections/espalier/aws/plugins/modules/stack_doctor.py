@@ -111,6 +111,11 @@ options:
         description: Port on which instances answer.
         type: int
         default: 80
+      endpoints:
+        description: Services that are reached by VPC endpoints.
+        type: list
+        elements: str
+        default: [ssm, ssmmessages, ec2messages]
       database:
         description: Whether the application has a database.
         type: bool
@@ -231,6 +236,7 @@ EXPECTED = {
     "health_path": {"type": "str", "default": "/health"},
     "ready_path": {"type": "str", "default": "/ready"},
     "app_port": {"type": "int", "default": 80},
+    "endpoints": {"type": "list", "elements": "str", "default": list(stack.ENDPOINT_SERVICES)},
     "database": {"type": "bool", "default": True},
     "database_port": {"type": "int", "default": 5432},
     "database_parameter": {"type": "str", "required": True},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -19,7 +20,8 @@ from moto.iam.responses import IamResponse
 from moto.servicequotas.responses import ServiceQuotasResponse
 
 from lab.api import quotas, rights
-from tests.tree import ROOT
+from tests.printed import call, commands
+from tests.tree import ROOT, load_yaml
 from tests.unit.moto_patches import client, patched
 from tests.unit.run_module import run_module
 
@@ -29,7 +31,8 @@ EXPECTED = {
     "url": "http://page", "names": ["www.example.com"], "visitors": [], "health_path": "/health", "ready_path": "/ready", "app_port": 80,
     "endpoints": ["ssm", "ssmmessages", "ec2messages"], "database": True, "database_port": 5432,
     "database_parameter": "/db", "release_parameter": "/release", "secrets": ["key"], "master_secret": "", "policy": "cpu",
-    "min_size": 1, "max_size": 3, "alarms": True, "cluster": True,
+    "min_size": 1, "max_size": 3, "alarms": True, "alarms_database": True, "alarms_requests": False, "alarms_prefix": "lab-django",
+    "cluster": True,
 }  # fmt: skip
 
 
@@ -95,7 +98,10 @@ def sound() -> dict:
         "today": {
             "machines": [{"id": name, **machine} for name in ("i-a", "i-b")],
             "agents": {"i-a": "Online", "i-b": "Online"},
-            "alarms": [{"name": "cpu-high", "state": "OK", "since": NOW, "reason": "", "actions": True}],
+            "alarms": [
+                {"name": f"lab-django-{end}", "state": "OK", "since": NOW, "reason": "", "actions": True, "muted": False}
+                for end, (switch, _) in doctor_checks.ALARMS.items() if switch != "alarms_requests"
+            ],
             "subscriptions": [{"protocol": "email", "endpoint": "ops@example.com", "pending": False}],
             "certificates": [],
             "activities": [{"at": NOW, "status": "Successful", "description": "Launching", "cause": "", "message": ""}],
@@ -258,9 +264,10 @@ TROUBLES = {
     "a log that is behind": (change(today__backups__restorable_to="2026-03-01T10:00:00+00:00"), "last moment", "describe-events"),
     "an old snapshot": (change(today__backups__snapshots__0__at="2026-02-26T03:00:00+00:00"), "81 hours old", "backup.yml"),
     "no snapshot": (change(today__backups__snapshots=[]), "no snapshot", "backup.yml"),
-    "no alarms": (change(today__alarms=[]), "there is none", "--tags compute"),
-    "a silent alarm": (change(today__alarms__0__actions=False), "tells nobody", "--tags compute"),
-    "an alarm that rings": (change(today__alarms__0__state="ALARM"), "it rings", "runbooks"),
+    "an alarm that is missing": (lambda f: f["today"]["alarms"].pop(), "the alarm is missing", "--tags compute"),
+    "an alarm without actions": (change(today__alarms__0__actions=False), "its actions are gone", "--tags compute"),
+    "a muted alarm": (change(today__alarms__0__muted=True), "it is muted", "enable-alarm-actions --alarm-names lab-django-cpu-high"),
+    "an alarm that rings": (change(today__alarms__0__state="ALARM"), "it rings", "autoscaling_max_size"),
     "nobody to tell": (change(today__subscriptions=[]), "nobody subscribes", "--tags compute"),
     "an address that nobody confirmed": (change(today__subscriptions__0__pending=True), "not confirmed", "link"),
     "a quota that is used up": (
@@ -368,6 +375,38 @@ def test_an_endpoint_is_known_by_the_end_of_its_service(facts):
     assert [one["subject"] for one in diagnose(facts)] == ["ecr.api"]
     facts["endpoints"]["api"] = {"id": "vpce", "state": "available"}
     assert diagnose(facts) == []
+
+
+def test_each_missing_alarm_is_named(facts):
+    change(today__alarms=[], expected__alarms_requests=True)(facts)
+    assert {one["subject"] for one in diagnose(facts)} == {f"lab-django-{end}" for end in doctor_checks.ALARMS}
+    change(expected__alarms=False)(facts)
+    assert diagnose(facts) == []
+
+
+def test_the_doctor_s_alarms_are_those_of_the_role():
+    made = load_yaml(ROOT / "roles" / "alarms" / "vars" / "main.yml")
+    of = {"alarms": "__alarms_of_the_group", "alarms_database": "__alarms_of_the_database", "alarms_requests": "__alarms_of_requests"}
+    role = {one["AlarmName"].partition(" }}-")[2]: switch for switch, name in of.items() for one in made[name]}
+    assert role == {end: switch for end, (switch, _) in doctor_checks.ALARMS.items()}
+
+
+def test_the_fix_of_an_alarm_is_that_of_its_page():
+    page = (ROOT / "docs" / "runbooks" / "alarms.md").read_text("utf-8")
+    rows = {end: fix for end, fix in re.findall(r"^\| `([a-z-]+)` \|[^|]*\|([^|]*)\|$", page, re.MULTILINE)}
+    assert set(rows) == set(doctor_checks.ALARMS)
+    for end, (_, fix) in doctor_checks.ALARMS.items():
+        words = re.findall(r"`([^`]+)`", rows[end]) + re.findall(r"\]\(([a-z-]+\.md)\)", rows[end])
+        assert words and not [one for one in words if one not in fix], f"{end}: {fix}"
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+def test_every_command_that_is_printed_exists(name):
+    for fix in [one["fix"] for one in seen(name)]:
+        for service, operation, options in commands(fix):
+            call(client(service), operation, options)
+        for playbook in re.findall(r"\S*\bplaybooks/[a-z_]+\.yml|\bsite\.yml", fix):
+            assert (ROOT / playbook).exists(), fix
 
 
 def test_what_may_be_lacking_is_a_warning(facts):

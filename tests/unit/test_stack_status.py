@@ -62,10 +62,11 @@ def test_what_there_is_is_told_and_a_neighbour_s_is_not(today):
         MasterUsername="postgres", MasterUserPassword="correct-horse-7", BackupRetentionPeriod=7,
     )  # fmt: skip
     client("rds").create_db_snapshot(DBInstanceIdentifier="lab-django-postgres", DBSnapshotIdentifier="by-hand")
+    client("cloudwatch").disable_alarm_actions(AlarmNames=["lab-django-a"])
     answer = today()
-    assert [(one["name"], one["state"], one["actions"]) for one in answer["alarms"]] == [
-        ("lab-django-b", "ALARM", True),
-        ("lab-django-a", "OK", True),
+    assert [(one["name"], one["state"], one["actions"], one["muted"]) for one in answer["alarms"]] == [
+        ("lab-django-b", "ALARM", True, False),
+        ("lab-django-a", "OK", True, True),
     ]
     assert [(one["endpoint"], one["pending"]) for one in answer["subscriptions"]] == [("ops@example.com", False)]
     assert [(one["role"], one["state"]) for one in answer["machines"]] == [("app", "running")]

@@ -28,6 +28,37 @@ NETWORK = "ansible-playbook site.yml --tags network"
 COMPUTE = "ansible-playbook site.yml --tags compute"
 APP = "ansible-playbook site.yml --tags app"
 CLUSTER = "ansible-playbook site.yml --tags cluster"
+# By the end of its name: the switch that makes it, and what to do when it rings. docs/runbooks/alarms.md has the same with more words.
+ALARMS = {
+    "cpu-high": (
+        "alarms",
+        "The group should have grown: docs/runbooks/auto-scaling.md. At its maximum: a higher autoscaling_max_size, or a larger "
+        f"autoscaling_instance_type; {COMPUTE}",
+    ),
+    "unhealthy-targets": ("alarms", "Which target, and why, is among the other findings; docs/runbooks/unhealthy-targets.md"),
+    "errors-high": (
+        "alarms_requests",
+        "make logs; after a deploy: ansible-playbook playbooks/rollback.yml; 502 and 503: docs/runbooks/unhealthy-targets.md",
+    ),
+    "latency-high": (
+        "alarms_requests",
+        "make logs, and the database: make dbshell, then SELECT * FROM pg_stat_activity WHERE state <> 'idle';",
+    ),
+    "database-storage-low": (
+        "alarms_database",
+        "A larger database_storage_gib; ansible-playbook site.yml --tags data -e database_apply_immediately=true; it never shrinks again",
+    ),
+    "database-connections-high": (
+        "alarms_database",
+        "Fewer gunicorn_workers, or a larger database_instance_class; who holds them: make dbshell, then "
+        "SELECT usename, state, count(*) FROM pg_stat_activity GROUP BY 1, 2;",
+    ),
+    "database-cpu-high": (
+        "alarms_database",
+        "make dbshell, then SELECT now() - query_start, query FROM pg_stat_activity WHERE state = 'active' ORDER BY 1 DESC; (an index?), "
+        "or a larger database_instance_class",
+    ),
+}
 
 
 def finding(check: str, subject: str, problem: str, fix: str, severity: str = "problem") -> dict[str, str]:
@@ -562,16 +593,22 @@ def backups(facts: Facts) -> Findings:
 
 
 def alarms(facts: Facts) -> Findings:
-    if not facts["expected"]["alarms"]:
+    expected, found = facts["expected"], facts["today"]["alarms"]
+    if not expected["alarms"]:
         return
-    found = facts["today"]["alarms"]
-    if not found:
-        yield finding("alarms", "alarms", "there is none", COMPUTE)
+    fixes = {f"{expected['alarms_prefix']}-{end}": fix for end, (switch, fix) in ALARMS.items() if expected[switch]}
+    for name in sorted(fixes.keys() - {one["name"] for one in found}):
+        yield finding("alarms", name, "the alarm is missing", COMPUTE)
     for one in found:
         if not one["actions"]:
-            yield finding("alarms", one["name"], "it tells nobody: its actions are off or gone", COMPUTE)
+            yield finding("alarms", one["name"], "it tells nobody: its actions are gone", COMPUTE)
+        elif one["muted"]:
+            # A run leaves it so: somebody may have wanted a quiet night.
+            command = f"aws cloudwatch enable-alarm-actions --alarm-names {one['name']}"
+            yield finding("alarms", one["name"], "it is muted: it tells nobody", command)
         if one["state"] == "ALARM":
-            yield finding("alarms", one["name"], f"it rings since {one['since']}: {one['reason']}", "docs/runbooks/alarms.md", "warning")
+            fix = fixes.get(one["name"], "docs/runbooks/alarms.md")
+            yield finding("alarms", one["name"], f"it rings since {one['since']}: {one['reason']}", fix, "warning")
     subscriptions = facts["today"]["subscriptions"]
     if not subscriptions:
         yield finding("alarms", "topic", "nobody subscribes to it", COMPUTE)

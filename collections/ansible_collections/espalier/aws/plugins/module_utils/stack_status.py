@@ -32,7 +32,8 @@ def alarms(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "state": alarm["StateValue"],
             "since": text(alarm.get("StateUpdatedTimestamp")),
             "reason": alarm.get("StateReason", ""),
-            "actions": bool(alarm.get("ActionsEnabled") and alarm.get("AlarmActions")),
+            "actions": bool(alarm.get("AlarmActions")),
+            "muted": not alarm.get("ActionsEnabled", True),
         }
         for alarm in found
     ]

@@ -157,6 +157,18 @@ options:
         description: Whether there are to be alarms.
         type: bool
         default: true
+      alarms_database:
+        description: Whether there are to be those of the database, too.
+        type: bool
+        default: false
+      alarms_requests:
+        description: Whether there are to be those of errors and latency, too.
+        type: bool
+        default: false
+      alarms_prefix:
+        description: What their names begin with.
+        type: str
+        required: true
       cluster:
         description: Whether there is to be a cluster.
         type: bool
@@ -184,6 +196,7 @@ EXAMPLES = r"""
       policy: staging-django-cpu
       min_size: 1
       max_size: 3
+      alarms_prefix: staging-django
 """
 
 RETURN = r"""
@@ -247,6 +260,9 @@ EXPECTED = {
     "min_size": {"type": "int", "required": True},
     "max_size": {"type": "int", "required": True},
     "alarms": {"type": "bool", "default": True},
+    "alarms_database": {"type": "bool", "default": False},
+    "alarms_requests": {"type": "bool", "default": False},
+    "alarms_prefix": {"type": "str", "required": True},
     "cluster": {"type": "bool", "default": False},
 }
 KUBERNETES = {

@@ -47,11 +47,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 alarms:
-  description: The alarms, those that ring first. C(actions) is false for one that tells nobody.
+  description: The alarms, those that ring first. One without C(actions) tells nobody, nor does one that is C(muted), whose actions are off.
   returned: success
   type: list
   elements: dict
-  sample: [{name: lab-django-cpu-high, state: OK, since: "2026-01-01T00:00:00+00:00", reason: "", actions: true}]
+  sample: [{name: lab-django-cpu-high, state: OK, since: "2026-01-01T00:00:00+00:00", reason: "", actions: true, muted: false}]
 subscriptions:
   description: Who is told. C(pending) is true until the address has been confirmed.
   returned: success

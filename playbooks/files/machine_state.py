@@ -17,7 +17,7 @@ from pathlib import Path
 
 UNITS = ("nginx.service", "gunicorn.socket", "gunicorn.service", "django-environment.service")
 MOUNTS = ("/", "/srv", "/var", "/var/log", "/tmp", "/srv/{application}/releases")
-LOG_LINES = 5
+LOG_LINES = 40
 
 
 def said(*command):
@@ -115,6 +115,16 @@ def changed_files(application):
     return [line.split(":", 1)[0] for line in done.stdout.splitlines() if ": FAILED" in line]
 
 
+def log():
+    """The last lines that the services themselves have written; without any, what systemd says of them."""
+    for key in ("_SYSTEMD_UNIT", "UNIT"):
+        fields = [f"{key}={name}" for name in UNITS]
+        lines = said("journalctl", "--no-pager", "--quiet", "--output=cat", "-n", str(LOG_LINES), *fields).splitlines()
+        if lines:
+            return lines
+    return []
+
+
 def main():
     application, health_path, ready_path, clock = sys.argv[1:5]
     state = {
@@ -131,8 +141,7 @@ def main():
     if state["ready"] != 200 and state["health"] == 200 and state["database"] and not state["database"]["error"]:
         state["database"]["error"] = refusal(application)
     if state["health"] != 200:
-        units = [word for name in UNITS for word in ("-u", name)]
-        state["log"] = said("journalctl", "--no-pager", "--quiet", "--output=cat", "-n", str(LOG_LINES), *units).splitlines()
+        state["log"] = log()
     print(json.dumps(state))
 
 

@@ -17,11 +17,6 @@ from tests.tree import ROOT
 STOPPED = pytest.StashKey[str]()
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "build: later steps stand on this one and are skipped when it fails")
-    config.addinivalue_line("markers", "cleanup: runs whatever happened before")
-
-
 @pytest.fixture(scope="session")
 def recorder(request) -> Recorder:
     """Output of the commands goes to .test/<time>/, one file each, and stays there for reading."""

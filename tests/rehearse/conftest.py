@@ -10,7 +10,6 @@ from tests.acceptance.system import System
 from tests.e2e.conftest import (
     _stop_after_a_failed_build_step,
     known_secrets,
-    pytest_configure,
     pytest_runtest_makereport,
     recorder,
     system,
@@ -20,7 +19,6 @@ from tests.tree import ROOT
 __all__ = [
     "_stop_after_a_failed_build_step",
     "known_secrets",
-    "pytest_configure",
     "pytest_runtest_makereport",
     "recorder",
     "system",

@@ -237,7 +237,7 @@ TROUBLES = {
     "a refused login": (
         machine(ready=503, database={"address": "d", "error": "password authentication failed for user"}),
         "password",
-        "--tags app sets it",
+        "--tags app -e app_full=true sets it",
     ),
     "a database that times out": (machine(ready=503, database={"address": "d", "error": "timed out"}), "timed out", "Security groups"),
     "suspended processes": (change(stack__autoscaling_group__suspended_processes=["Launch"]), "Launch are suspended", "resume-processes"),
@@ -370,6 +370,18 @@ def test_an_environment_without_vpc_endpoints_lacks_none(facts):
     assert diagnose(facts) == []
 
 
+def test_the_last_words_are_the_last_error():
+    log = [
+        "Booting worker with pid: 7",
+        "django.core.exceptions.ImproperlyConfigured: SECRET_KEY is empty",
+        "Reason: Worker failed to boot.",
+    ]
+    assert doctor_checks.last_words({"log": log}, "Said") == f" Said: {log[1]}"
+    assert doctor_checks.last_words({"log": log[2:]}, "Said") == " Said: Reason: Worker failed to boot."
+    usage = ["usage: gunicorn [OPTIONS]", "gunicorn: error: argument -w/--workers: invalid", "worker gone"]
+    assert doctor_checks.last_words({"log": usage}, "Said").endswith("invalid") and doctor_checks.last_words({}, "Said") == ""
+
+
 def test_an_endpoint_is_known_by_the_end_of_its_service(facts):
     change(expected__endpoints=["ssm", "ecr.api"])(facts)
     assert [one["subject"] for one in diagnose(facts)] == ["ecr.api"]
@@ -469,6 +481,27 @@ def test_rules_are_read_flat(scope):
     rules = doctor_facts.read_rules(client, scope)
     assert rules["app"]["inbound"] == [rule(80, made["load_balancer"])]
     assert rules["load_balancer"] == {"id": made["load_balancer"], "inbound": [], "outbound": [ANYWHERE]}
+
+
+def test_the_image_is_that_of_the_instances_and_not_of_the_nodes(scope):
+    ec2 = client("ec2")
+    images = {role: ec2.register_image(Name=role, RootDeviceName="/dev/sda1")["ImageId"] for role in ("node", "app")}
+    for role, image in images.items():
+        tags = [{"ResourceType": "launch-template", "Tags": [*TAGS, {"Key": "Role", "Value": role}]}]
+        ec2.create_launch_template(LaunchTemplateName=f"a-{role}", LaunchTemplateData={"ImageId": image}, TagSpecifications=tags)
+    assert doctor_facts.read_image(client, scope) == {"id": images["app"], "state": "available"}
+    ec2.deregister_image(ImageId=images["app"])
+    assert doctor_facts.read_image(client, scope) == {"id": images["app"], "state": "missing"}
+
+
+def test_an_endpoint_that_was_deleted_is_none(scope):
+    ec2 = client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    options = {"VpcId": vpc, "VpcEndpointType": "Interface", "TagSpecifications": [{"ResourceType": "vpc-endpoint", "Tags": TAGS}]}
+    made = ec2.create_vpc_endpoint(ServiceName="com.amazonaws.us-east-1.ssm", **options)["VpcEndpoint"]["VpcEndpointId"]
+    assert doctor_facts.read_endpoints(client, scope)["ssm"]["state"] == "available"
+    ec2.delete_vpc_endpoints(VpcEndpointIds=[made])
+    assert doctor_facts.read_endpoints(client, scope) == {}
 
 
 def test_births_of_the_last_day_are_read_with_their_end(scope):

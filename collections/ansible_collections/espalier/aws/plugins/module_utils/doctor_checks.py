@@ -9,6 +9,7 @@ what each machine said of itself (`machines`, by id), what the cluster's API ser
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -22,11 +23,14 @@ SNAPSHOT_HOURS, LOG_MINUTES = 26, 30
 CERTIFICATE_DAYS = 30
 # The clock's offset includes the time that the question was under way. AWS refuses requests that are five minutes off.
 DISK_PERCENT, MEMORY_PERCENT, CLOCK_SECONDS, QUOTA_PERCENT = 90, 5, 60, 90
+# How Python and command lines begin the line that says why.
+ERROR = re.compile(r"^(?:[\w.]*(?:Error|Exception|ImproperlyConfigured|DoesNotExist)|[\w-]+: error): ")
 UNITS = ("nginx.service", "gunicorn.socket", "gunicorn.service", "django-environment.service")
 READY = ("available", "backing-up", "modifying", "storage-optimization")
 NETWORK = "ansible-playbook site.yml --tags network"
 COMPUTE = "ansible-playbook site.yml --tags compute"
 APP = "ansible-playbook site.yml --tags app"
+APP_FULL = f"{APP} -e app_full=true"
 CLUSTER = "ansible-playbook site.yml --tags cluster"
 # By the end of its name: the switch that makes it, and what to do when it rings. docs/runbooks/alarms.md has the same with more words.
 ALARMS = {
@@ -189,7 +193,7 @@ REASONS = {
     "Target.Timeout": "Nothing answers in time: security groups, or an instance that is overloaded or hangs.",
     "Target.FailedHealthChecks": "Nginx does not answer, or its connection is refused.",
     "Target.ResponseCodeMismatch": "Nginx answers, Django does not.",
-    "Target.NotInUse": "No listener forwards to the target group.",
+    "Target.NotInUse": "No listener forwards to the target group: ansible-playbook site.yml --tags edge",
 }
 
 
@@ -247,6 +251,13 @@ def sessions(facts: Facts) -> Findings:
             yield finding("session manager", one["id"], f"its agent is {state}: Ansible and operators cannot reach it", fix)
 
 
+def last_words(said: dict[str, Any], what: str) -> str:
+    """The last error of the log; Gunicorn ends its own with `Worker failed to boot`."""
+    log = said.get("log") or []
+    line = next((line for line in reversed(log) if ERROR.search(line)), log[-1] if log else "")
+    return f" {what}: {line}" if line else ""
+
+
 def services(facts: Facts) -> Findings:
     for name, said in facts["machines"].items():
         if "silent" in said:
@@ -261,10 +272,9 @@ def services(facts: Facts) -> Findings:
                     "instance", name, f"{unit} is masked", f"make shell INSTANCE={name}, then: sudo systemctl unmask {unit}; then {APP}"
                 )
             elif state["active"] != "active":
-                last = f" Its last words: {said['log'][-1]}" if said.get("log") else ""
-                yield finding("instance", name, f"{unit} is {state['active']}.{last}", APP)
+                yield finding("instance", name, f"{unit} is {state['active']}.{last_words(said, 'Its last words')}", APP)
         if said["health"] != 200 and said["units"].get("nginx.service", {}).get("active") == "active":
-            last = f" Last line of the log: {said['log'][-1]}" if said.get("log") else ""
+            last = last_words(said, "Last line of the log")
             yield finding(
                 "instance",
                 name,
@@ -363,7 +373,7 @@ def secrets(facts: Facts) -> Findings:
 LOGINS = (
     (
         "password authentication failed",
-        "The database does not accept the password of the secret. " + APP + " sets it; the master's: see docs/runbooks/database.md",
+        "The database does not accept the password of the secret. " + APP_FULL + " sets it; the master's: see docs/runbooks/database.md",
     ),
     ("timed out", "Security groups, or a network ACL: the finding on security groups says which. " + NETWORK),
     ("refused", "The database's address or port is wrong, or it does not run."),

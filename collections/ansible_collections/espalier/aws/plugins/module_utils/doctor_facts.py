@@ -16,7 +16,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ansible_collections.espalier.aws.plugins.module_utils.stack import Clients, Scope, pages, read_cluster, tagged, tags_of, unless_missing
+from ansible_collections.espalier.aws.plugins.module_utils.stack import (
+    GONE,
+    Clients,
+    Scope,
+    pages,
+    read_cluster,
+    tagged,
+    tags_of,
+    unless_missing,
+)
 from ansible_collections.espalier.aws.plugins.module_utils.stack_status import text
 
 # Service, code and name of each quota that the suite can meet, and how what is used is counted:
@@ -68,6 +77,8 @@ def read_group(clients: Clients, scope: Scope) -> Any:
 def read_image(clients: Clients, scope: Scope) -> Any:
     """State of the image that new instances are made of; null without a launch template, C(missing) where there is no such image."""
     templates = tagged(clients("ec2"), scope, "describe_launch_templates", "LaunchTemplates")
+    # That of the cluster's nodes is another part's.
+    templates = [one for one in templates if tags_of(one).get("Role") != "node"]
     if not templates:
         return None
     version = clients("ec2").describe_launch_template_versions(LaunchTemplateId=templates[0]["LaunchTemplateId"], Versions=["$Latest"])
@@ -79,6 +90,8 @@ def read_image(clients: Clients, scope: Scope) -> Any:
 
 def read_endpoints(clients: Clients, scope: Scope) -> Any:
     found = tagged(clients("ec2"), scope, "describe_vpc_endpoints", "VpcEndpoints")
+    # For some minutes AWS still shows those that were deleted, beside the new ones.
+    found = [one for one in found if one["State"].lower() not in GONE]
     return {one["ServiceName"].rsplit(".", 1)[-1]: {"id": one["VpcEndpointId"], "state": one["State"].lower()} for one in found}
 
 

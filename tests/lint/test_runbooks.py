@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.rehearse import test_kubernetes, test_troubles
+from tests.rehearse import test_alarms, test_kubernetes, test_troubles
 from tests.tree import ROOT
 
 MARK = "(*rehearsed*)"
@@ -28,7 +28,7 @@ def differences(rows: list[str], findings: list[str]) -> list[str]:
 
 def test_what_is_marked_is_rehearsed():
     others = [name for name in PAGES if name != "kubernetes.md"]
-    findings = [trouble.finding for trouble in test_troubles.TROUBLES.values()]
+    findings = [*test_alarms.ALARMS, *(trouble.finding for trouble in test_troubles.TROUBLES.values())]
     assert findings and not differences(said(others), findings)
 
 

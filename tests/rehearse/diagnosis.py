@@ -16,8 +16,8 @@ NAMED_SECONDS = 90
 MENDED_SECONDS = 180
 
 
-def diagnose(recorder, name: str) -> dict:
-    outcome = succeeded(recorder.run(f"doctor, {name}", ANSIBLE, "playbooks/doctor.yml", "-e", "output=json"))
+def diagnose(recorder, name: str, *options: str) -> dict:
+    outcome = succeeded(recorder.run(f"doctor, {name}", ANSIBLE, "playbooks/doctor.yml", "-e", "output=json", *options))
     return json.loads(outcome.output[outcome.output.index("{") : outcome.output.rindex("}") + 1])
 
 
@@ -26,9 +26,9 @@ def named(diagnosis: dict, finding: str, fix: str) -> list[dict]:
     return [one for one in diagnosis["findings"] if finding in f"{one['subject']} {one['problem']}" and fix in one["fix"]]
 
 
-def await_named(recorder, name: str, finding: str, fix: str) -> None:
+def await_named(recorder, name: str, finding: str, fix: str, *options: str) -> None:
     deadline = time.monotonic() + NAMED_SECONDS
-    while not named(found := diagnose(recorder, name), finding, fix):
+    while not named(found := diagnose(recorder, name, *options), finding, fix):
         assert time.monotonic() < deadline, f"the doctor does not name it: {json.dumps(found, indent=1)}"
         time.sleep(3)
 

@@ -405,7 +405,7 @@ def test_the_doctor_s_alarms_are_those_of_the_role():
 
 def test_the_fix_of_an_alarm_is_that_of_its_page():
     page = (ROOT / "docs" / "runbooks" / "alarms.md").read_text("utf-8")
-    rows = {end: fix for end, fix in re.findall(r"^\| `([a-z-]+)` \|[^|]*\|([^|]*)\|$", page, re.MULTILINE)}
+    rows = {end: fix for end, fix in re.findall(r"^\| `([a-z-]+)`[^|]*\|[^|]*\|([^|]*)\|$", page, re.MULTILINE)}
     assert set(rows) == set(doctor_checks.ALARMS)
     for end, (_, fix) in doctor_checks.ALARMS.items():
         words = re.findall(r"`([^`]+)`", rows[end]) + re.findall(r"\]\(([a-z-]+\.md)\)", rows[end])

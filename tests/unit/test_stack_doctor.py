@@ -359,6 +359,16 @@ def test_what_could_not_be_read_is_no_finding(facts):
     assert diagnose(facts) == []
 
 
+@pytest.mark.parametrize(("part", "key"), [(part, key) for part in ("stack", "today") for key in sound()[part]])
+def test_what_the_others_could_not_read_is_no_finding(facts, part, key):
+    """As a caller without the right, or on a night when that service is away: and another trouble is still found."""
+    del facts[part][key]
+    assert diagnose(facts) == []
+    facts["page"] = {"status": 502, "error": ""}
+    facts["machines"]["i-a"] = said(memory_percent=1)
+    assert {"memory"} <= {one["check"] for one in diagnose(facts)} <= {"memory", "page"}
+
+
 def test_a_machine_that_was_told_no_address_is_named_all_the_same(facts):
     facts["machines"]["i-a"] = said(ready=503, database=None)
     (one,) = diagnose(facts)
@@ -563,7 +573,9 @@ def test_the_module_tells_what_it_could_not_look_at(facts, monkeypatch, capsys):
     with mock_aws():
         options = {key: facts[key] for key in ("stack", "today", "released", "expected")}
         machines = {"i-a": json.dumps(facts["machines"]["i-a"]), "i-b": "gone"}
-        answer = run_module(capsys, "stack_doctor", project="django", environment="lab", machines=machines, **options)
+        before = {"releases": "S3 is away"}
+        answer = run_module(capsys, "stack_doctor", project="django", environment="lab", machines=machines, unknown=before, **options)
+    assert answer["unknown"]["releases"] == "S3 is away"
     assert "AccessDenied" in answer["unknown"]["quotas"] and answer["changed"] is False and answer["checks"] >= 20
     assert [one["subject"] for one in answer["findings"] if one["check"] == "instance"] == ["i-b"]
 

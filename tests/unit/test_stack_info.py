@@ -7,6 +7,7 @@ import datetime
 import boto3
 import pytest
 from ansible_collections.espalier.aws.plugins.module_utils import stack
+from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.backends import get_backend
 
@@ -81,6 +82,19 @@ def build_network():
     )
     made["endpoint"] = endpoint["VpcEndpoint"]["VpcEndpointId"]
     return made
+
+
+def refuse(*_):
+    raise ClientError({"Error": {"Code": "403", "Message": "Forbidden"}}, "HeadBucket")
+
+
+def test_one_reader_that_fails_is_the_end_or_is_named(capsys, monkeypatch):
+    monkeypatch.setattr(refuse, "__name__", "read_buckets")
+    monkeypatch.setattr(stack, "READERS", [refuse if reader is stack.read_buckets else reader for reader in stack.READERS])
+    options = {"project": "django", "environment": "lab"}
+    assert run_module(capsys, "stack_info", **options)["failed"]
+    found = run_module(capsys, "stack_info", partial=True, **options)
+    assert "Forbidden" in found["unknown"]["buckets"] and "buckets" not in found and found["secrets"] == {}
 
 
 def test_an_empty_account_is_no_error(stack_info):

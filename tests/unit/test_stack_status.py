@@ -12,6 +12,7 @@ from ansible_collections.espalier.aws.plugins.filter.status_report import status
 from ansible_collections.espalier.aws.plugins.filter.status_screen import ago, status_screen
 from ansible_collections.espalier.aws.plugins.module_utils import report_phases, stack_status
 from ansible_collections.espalier.aws.plugins.module_utils.stack import application_url
+from botocore.exceptions import ClientError
 from moto.backends import get_backend
 from moto.ssm.responses import SimpleSystemManagerResponse
 
@@ -194,6 +195,28 @@ def test_the_address_with_https_is_a_name_that_the_certificate_can_be_for(found)
     assert application_url(stack, "", [".example.com"]) == "https://lab-alb.example.com"
     assert application_url(stack, "https://shop.example.com", domains) == "https://shop.example.com"
     assert application_url({**stack, "load_balancer": None}, "https://shop.example.com", domains) == ""
+
+
+def refuse(*_):
+    raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "ListSubscriptionsByTopic")
+
+
+def test_what_may_not_be_looked_at_is_named_and_the_rest_told(today, monkeypatch):
+    readers = [refuse if reader is stack_status.read_subscriptions else reader for reader in stack_status.READERS]
+    monkeypatch.setattr(refuse, "__name__", "read_subscriptions")
+    monkeypatch.setattr(stack_status, "READERS", readers)
+    answer = today()
+    assert "AccessDenied" in answer["unknown"]["subscriptions"] and "subscriptions" not in answer
+    assert answer["alarms"] == [] and not answer.get("failed")
+
+
+def test_nothing_is_said_of_what_could_not_be_seen(found):
+    unknown = {"load_balancer": "AccessDenied", "database": "timed out", "releases": "away"}
+    stack = {key: value for key, value in found["stack"].items() if key not in ("load_balancer", "listeners", "target_group", "database")}
+    told = status_report(stack, {"unknown": {}}, {}, environment="lab", unknown=unknown, now=NOW)
+    assert told["troubles"] == [f"Not looked at: {name}: {unknown[name]}" for name in ("database", "load_balancer", "releases")]
+    assert status_screen(told) and report_page(told) and told["url"] is None
+    assert status_report(stack, {}, url="https://shop.example.com")["url"] == "https://shop.example.com"
 
 
 def test_a_machine_that_only_the_load_balancer_knows_is_told_as_gone(found):

@@ -37,6 +37,10 @@ options:
     type: list
     elements: str
     default: []
+  unknown:
+    description: What could not be looked at, with the reasons. Nothing is said of what is missing in the other answers.
+    type: dict
+    default: {}
   now:
     description: The time that ages are counted to, in ISO 8601; the present where it is empty.
     type: str
@@ -60,6 +64,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from ansible_collections.espalier.aws.plugins.module_utils.stack import application_url
+
+# What a report says where nobody could look.
+STACK = dict.fromkeys(("load_balancer", "autoscaling_group", "target_group", "database", "cluster", "node_group")) | {"listeners": []}
+STATUS = {"machines": [], "agents": {}, "backups": None, "alarms": [], "subscriptions": [], "certificates": [], "activities": []}
 
 
 def age(moment: str | None, now: datetime) -> int | None:
@@ -117,14 +125,14 @@ def cluster(stack: dict) -> dict | None:
     }
 
 
-def troubles(report: dict) -> list[str]:
+def troubles(report: dict, known: set[str]) -> list[str]:
     """What is wrong at a glance. What it comes from is the doctor's matter."""
     group, database = report["group"], report["database"]
     healthy = [row for row in report["instances"] if row["target"] == "healthy"]
     found = []
-    if report["url"] is None:
+    if report["url"] is None and "load_balancer" in known:
         found.append("There is no load balancer.")
-    if not healthy:
+    if not healthy and "target_group" in known:
         found.append("No instance is healthy: visitors get errors.")
     found += [
         f"{row['id']} is {row['target']}: {row['reason'] or 'no reason given'}"
@@ -132,7 +140,7 @@ def troubles(report: dict) -> list[str]:
         if row["target"] == "unhealthy"
     ]
     if database is None:
-        found.append("There is no database.")
+        found += ["There is no database."] if "database" in known else []
     elif database["status"] not in ("available", "backing-up", "modifying", "storage-optimization"):
         found.append(f"The database is {database['status']}.")
     if report["cluster"] and report["cluster"]["status"] not in ("ACTIVE", "UPDATING"):
@@ -164,9 +172,14 @@ def status_report(
     environment: str = "",
     url: str = "",
     domains: Iterable[str] = (),
+    unknown: dict[str, str] | None = None,
     now: str = "",
 ) -> dict:
     moment = datetime.fromisoformat(now) if now else datetime.now(UTC)
+    known = stack.keys() & STACK.keys()
+    found_at = application_url(stack, url, domains)
+    not_seen = [f"Not looked at: {name}: {reason}" for name, reason in sorted((unknown or {}).items())]
+    stack, status = {**STACK, **stack}, {**STATUS, **status}
     releases, group = releases or {}, stack["autoscaling_group"]
     log = releases.get("log") or []
     report = {
@@ -174,7 +187,7 @@ def status_report(
         "environment": environment,
         "account_id": stack["account_id"],
         "region": stack["region"],
-        "url": application_url(stack, url, domains) or None,
+        "url": found_at or None,
         "release": releases.get("current") or None,
         "last_good_release": releases.get("last_good") or None,
         "last_deploy": {**log[-1], "age_seconds": age(log[-1]["at"], moment)} if log else None,
@@ -196,7 +209,7 @@ def status_report(
         ],
         "activities": status["activities"][:3],
     }
-    return {**report, "troubles": troubles(report)}
+    return {**report, "unknown": unknown or {}, "troubles": troubles(report, known) + not_seen}
 
 
 class FilterModule:

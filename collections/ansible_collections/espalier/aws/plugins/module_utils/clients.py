@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from typing import Any
 
 # AnsibleAWSModule says what is missing.
@@ -25,3 +26,15 @@ def make_clients(module: Any, services: Iterable[str], **config: Any) -> dict[st
     merged = Config(**config).merge(options.pop("aws_config", None) or Config())
     session = boto3.session.Session(profile_name=options.pop("profile_name", None))
     return {name: session.client(name, region_name=region, endpoint_url=endpoint_url, config=merged, **options) for name in services}
+
+
+def settled(answers: Mapping[str, Future[Any]]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What was answered, and in a line each why the rest was not: a part that cannot be looked at must not hide the others."""
+    known, unknown = {}, {}
+    for name, answer in answers.items():
+        try:
+            known[name] = answer.result()
+        # Whatever it is: a missing right, a service that is away, an answer that nobody has thought of.
+        except Exception as error:
+            unknown[name] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    return known, unknown

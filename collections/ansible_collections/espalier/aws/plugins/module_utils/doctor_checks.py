@@ -4,13 +4,14 @@
 
 `facts` are the answers of stack.py (`stack`), stack_status.py (`today`), release_store.py (`released`), doctor_facts.py (its keys),
 what each machine said of itself (`machines`, by id), what the cluster's API server answered (`kubernetes`) and what the inventory wants
-(`expected`). A key of doctor_facts.py that could not be read is missing.
+(`expected`). What could not be read is missing: a key of doctor_facts.py, or one of `stack` or `today`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -65,6 +66,17 @@ ALARMS = {
 }
 
 
+class UnknownError(Exception):
+    """A check needs to know what could not be looked at."""
+
+
+class Known(dict[str, Any]):
+    """What was looked at."""
+
+    def __missing__(self, key: str) -> Any:
+        raise UnknownError(key)
+
+
 def finding(check: str, subject: str, problem: str, fix: str, severity: str = "problem") -> dict[str, str]:
     """`severity` is `problem`, or `warning` for what hurts nobody yet."""
     return {"check": check, "severity": severity, "subject": subject, "problem": problem, "fix": fix}
@@ -90,7 +102,7 @@ def targets(facts: Facts) -> dict[str, dict[str, Any]]:
 
 
 def names(facts: Facts) -> Findings:
-    balancer = (facts["stack"]["load_balancer"] or {}).get("dns_name", "the load balancer")
+    balancer = (facts["stack"].get("load_balancer") or {}).get("dns_name", "the load balancer")
     for name, addresses in facts.get("names", {}).items():
         if isinstance(addresses, str):
             yield finding(
@@ -402,7 +414,7 @@ def database_hop(facts: Facts) -> Findings:
 
 def cluster(facts: Facts) -> Findings:
     """What EKS says of the control plane, the nodes and the add-ons, and whether pods may reach the database."""
-    found, group = facts["stack"].get("cluster"), facts["stack"].get("node_group")
+    found, group = facts["stack"]["cluster"], facts["stack"]["node_group"]
     if not found:
         if facts["expected"]["cluster"]:
             yield finding("cluster", "cluster", "there is none", CLUSTER)
@@ -652,7 +664,14 @@ CHECKS = (
 )  # fmt: skip
 
 
+def judged(check: Callable[[Facts], Findings], facts: Facts) -> Findings:
+    """What a check finds, as far as it is known."""
+    with contextlib.suppress(UnknownError):
+        yield from check(facts)
+
+
 def diagnose(facts: Facts) -> list[dict[str, str]]:
     """Problems first, then warnings, each in the order from the visitor to the data."""
-    found = [one for check in CHECKS for one in check(facts)]
+    facts = {**facts, "stack": Known(facts["stack"]), "today": Known(facts["today"])}
+    found = [one for check in CHECKS for one in judged(check, facts)]
     return [one for severity in ("problem", "warning") for one in found if one["severity"] == severity]

@@ -250,6 +250,9 @@ def application_url(stack: dict[str, Any], url: str = "", domains: Iterable[str]
 
     No certificate is for the load balancer's own name: with HTTPS it is the first of the domains. `.example.com` is no name itself.
     """
+    if "load_balancer" not in stack or "listeners" not in stack:
+        # It could not be looked at.
+        return url
     if not stack["load_balancer"]:
         return ""
     https = any(listener["protocol"] == "HTTPS" for listener in stack["listeners"])
@@ -260,6 +263,12 @@ def application_url(stack: dict[str, Any], url: str = "", domains: Iterable[str]
 # Calls: each answers one or more keys of stack_info's result, with as few requests as AWS allows.
 
 Clients = Callable[[str], Any]
+Reader = Callable[[Clients, "Scope"], dict[str, Any]]
+
+
+def named(readers: Iterable[Reader]) -> dict[str, Reader]:
+    """By what each reads."""
+    return {reader.__name__.removeprefix("read_"): reader for reader in readers}
 
 
 def pages(client: Any, operation: str, result: str, **arguments: Any) -> list[dict[str, Any]]:

@@ -28,14 +28,19 @@ options:
     required: true
   stack:
     description:
-      - What M(espalier.aws.stack_info) has answered.
+      - What M(espalier.aws.stack_info) has answered. A key that is not there is judged by no check.
     type: dict
     required: true
   today:
     description:
-      - What M(espalier.aws.stack_status) has answered.
+      - What M(espalier.aws.stack_status) has answered, likewise.
     type: dict
     required: true
+  unknown:
+    description:
+      - What could not be looked at before this module was called, with the reasons; they are returned with its own.
+    type: dict
+    default: {}
   released:
     description:
       - What M(espalier.aws.release_info) has answered; empty where there is no bucket.
@@ -240,7 +245,7 @@ with contextlib.suppress(ImportError):  # AnsibleAWSModule reports the missing l
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.espalier.aws.plugins.module_utils import doctor_checks, doctor_facts, stack
-from ansible_collections.espalier.aws.plugins.module_utils.clients import make_clients
+from ansible_collections.espalier.aws.plugins.module_utils.clients import make_clients, settled
 
 EXPECTED = {
     "url": {"type": "str", "default": ""},
@@ -281,17 +286,10 @@ def gather(clients, scope, expected):
         **expected,
         "parameters": [expected["release_parameter"], *([expected["database_parameter"]] if expected["database"] else [])],
     }
-    known, unknown = {}, {}
     with ThreadPoolExecutor(max_workers=8) as pool:
         answers = {name: pool.submit(reader, clients.__getitem__, scope) for name, reader in doctor_facts.READERS.items()}
         answers |= {name: pool.submit(reader, clients.__getitem__, scope, expected) for name, reader in doctor_facts.EXPECTING.items()}
-    for name, answer in answers.items():
-        try:
-            known[name] = answer.result()
-        # Whatever it is: one part that cannot be looked at must not hide what is wrong with the others.
-        except Exception as error:
-            unknown[name] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-    return known, unknown
+    return settled(answers)
 
 
 def main():
@@ -301,6 +299,7 @@ def main():
             "environment": {"type": "str", "required": True},
             "stack": {"type": "dict", "required": True},
             "today": {"type": "dict", "required": True},
+            "unknown": {"type": "dict", "default": {}},
             "released": {"type": "dict", "default": {}},
             "machines": {"type": "dict", "default": {}},
             "kubernetes": {"type": "dict", "default": {}, "options": KUBERNETES},
@@ -315,6 +314,7 @@ def main():
     except (BotoCoreError, ClientError) as error:
         module.fail_json_aws(error, msg="Unable to ask AWS at all")
     known, unknown = gather(clients, scope, params["expected"])
+    unknown = {**params["unknown"], **unknown}
     machines = {name: doctor_facts.parsed(said) for name, said in params["machines"].items()}
     facts = {**known, "machines": machines, **{key: params[key] for key in ("stack", "today", "released", "kubernetes", "expected")}}
     module.exit_json(changed=False, findings=doctor_checks.diagnose(facts), unknown=unknown, checks=len(doctor_checks.CHECKS))

@@ -30,6 +30,12 @@ options:
       - Value of the tag C(Environment).
     type: str
     required: true
+  partial:
+    description:
+      - Leave out what may not or cannot be looked at, and list it in RV(unknown), instead of failing.
+      - For plays that only tell. One that makes what is missing must know what there is.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -58,6 +64,11 @@ account_id:
   returned: always
   type: str
   sample: "123456789012"
+unknown:
+  description: With O(partial), what could not be looked at, with the reason. Its keys are left out of the answer.
+  returned: always
+  type: dict
+  sample: {buckets: "ClientError: An error occurred (403) when calling the HeadBucket operation: Forbidden"}
 region:
   description: Region that was looked at.
   returned: always
@@ -278,6 +289,7 @@ except ImportError:  # AnsibleAWSModule reports the missing library
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import get_aws_connection_info
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.espalier.aws.plugins.module_utils import stack
+from ansible_collections.espalier.aws.plugins.module_utils.clients import settled
 
 
 def connect(module):
@@ -295,24 +307,29 @@ def connect(module):
     return clients.__getitem__, region
 
 
-def gather(clients, scope):
+def gather(clients, scope, partial):
     with ThreadPoolExecutor(max_workers=len(stack.READERS)) as pool:
-        answers = [pool.submit(reader, clients, scope) for reader in stack.READERS]
-    result = {"account_id": scope.account_id, "region": scope.region}
-    for answer in answers:
-        result.update(answer.result())
+        answers = {name: pool.submit(reader, clients, scope) for name, reader in stack.named(stack.READERS).items()}
+    known, unknown = settled(answers) if partial else ({name: answer.result() for name, answer in answers.items()}, {})
+    result = {"account_id": scope.account_id, "region": scope.region, "unknown": unknown}
+    for answer in known.values():
+        result.update(answer)
     return result
 
 
 def main():
     module = AnsibleAWSModule(
-        argument_spec={"project": {"type": "str", "required": True}, "environment": {"type": "str", "required": True}},
+        argument_spec={
+            "project": {"type": "str", "required": True},
+            "environment": {"type": "str", "required": True},
+            "partial": {"type": "bool", "default": False},
+        },
         supports_check_mode=True,
     )
     try:
         clients, region = connect(module)
         scope = stack.scope_of(clients("sts"), module.params["project"], module.params["environment"], region)
-        result = gather(clients, scope)
+        result = gather(clients, scope, module.params["partial"])
     except stack.AmbiguousStackError as error:
         module.fail_json(msg=str(error))
     except (BotoCoreError, ClientError) as error:

@@ -12,6 +12,7 @@ short_description: Tell how one environment is today
 description:
   - Reads alarms, subscriptions, backups, scaling activities, machines, their agents, and certificates, all services in parallel, and
     changes nothing.
+  - What may not or cannot be looked at is listed in RV(unknown), and its key is left out of the answer.
   - Health of targets, the group and the database are in the answer of M(espalier.aws.stack_info), releases in that of
     M(espalier.aws.release_info).
 author:
@@ -93,6 +94,11 @@ agents:
   returned: success
   type: dict
   sample: {i-0a1: Online}
+unknown:
+  description: What could not be looked at, with the reason.
+  returned: success
+  type: dict
+  sample: {subscriptions: "ClientError: An error occurred (AuthorizationError) when calling the ListSubscriptionsByTopic operation"}
 certificates:
   description: Certificates of AWS Certificate Manager that the load balancer's listeners use.
   returned: success
@@ -116,13 +122,14 @@ with contextlib.suppress(ImportError):  # AnsibleAWSModule reports the missing l
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.espalier.aws.plugins.module_utils import stack, stack_status
-from ansible_collections.espalier.aws.plugins.module_utils.clients import make_clients
+from ansible_collections.espalier.aws.plugins.module_utils.clients import make_clients, settled
 
 
 def gather(clients, scope):
     with ThreadPoolExecutor(max_workers=len(stack_status.READERS)) as pool:
-        answers = [pool.submit(reader, clients.__getitem__, scope) for reader in stack_status.READERS]
-    return {key: value for answer in answers for key, value in answer.result().items()}
+        answers = {name: pool.submit(reader, clients.__getitem__, scope) for name, reader in stack.named(stack_status.READERS).items()}
+    known, unknown = settled(answers)
+    return {key: value for answer in known.values() for key, value in answer.items()} | {"unknown": unknown}
 
 
 def main():
@@ -131,7 +138,9 @@ def main():
         supports_check_mode=True,
     )
     try:
-        clients = make_clients(module, ("sts", *stack_status.SERVICES), retries={"mode": "standard", "total_max_attempts": 8})
+        clients = make_clients(
+            module, ("sts", *stack_status.SERVICES), retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=10
+        )
         scope = stack.scope_of(clients["sts"], module.params["project"], module.params["environment"], module.region)
         result = gather(clients, scope)
     except (BotoCoreError, ClientError) as error:

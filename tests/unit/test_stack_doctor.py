@@ -28,7 +28,8 @@ from tests.unit.run_module import run_module
 NOW = "2026-03-01T12:00:00+00:00"
 ANYWHERE = {"protocol": "-1", "first": None, "last": None, "source": "0.0.0.0/0"}
 EXPECTED = {
-    "url": "http://page", "names": ["www.example.com"], "visitors": [], "health_path": "/health", "ready_path": "/ready", "app_port": 80,
+    "url": "http://page", "names": ["www.example.com"], "domains": ["www.example.com"], "visitors": [],
+    "health_path": "/health", "ready_path": "/ready", "app_port": 80,
     "endpoints": ["ssm", "ssmmessages", "ec2messages"], "database": True, "database_port": 5432,
     "database_parameter": "/db", "release_parameter": "/release", "secrets": ["key"], "master_secret": "", "policy": "cpu",
     "min_size": 1, "max_size": 3, "alarms": True, "alarms_database": True, "alarms_requests": False, "alarms_prefix": "lab-django",
@@ -123,6 +124,8 @@ def sound() -> dict:
         "rights": [],
         "values": {"/db": "db.example", "/release": "v2"},
         "names": {"www.example.com": ["192.0.2.1"]},
+        "balancer": ["192.0.2.1", "192.0.2.2"],
+        "public_access": {"bucket": "lab-django-static", "open": []},
         "page": {"status": 200, "error": ""},
     }  # fmt: skip
 
@@ -173,6 +176,18 @@ CERTIFICATE = {
 
 TROUBLES = {
     "a name that does not resolve": (change(names={"www.example.com": "Name or service not known"}), "does not resolve", "Route 53"),
+    "a name that leads elsewhere": (change(balancer=["198.51.100.1"]), "it leads to 192.0.2.1", "www.example.com to alb.example"),
+    "SSH for everybody": (
+        lambda f: f["rules"]["bastion"]["inbound"].append(rule(22, "0.0.0.0/0")),
+        "whole world in (port 22",
+        "--tags network",
+    ),
+    "everything for everybody": (
+        lambda f: f["rules"]["database"]["inbound"].append({**ANYWHERE, "source": "::/0"}),
+        "(every port from ::/0)",
+        "--tags network",
+    ),
+    "a bucket that may be public": (change(public_access__open=["BlockPublicPolicy"]), "BlockPublicPolicy is off", "--tags data"),
     "an old certificate": (
         change(today__certificates=[{**CERTIFICATE, "expires": "2026-03-11T00:00:00+00:00"}]),
         "expires in 9 days",
@@ -351,6 +366,8 @@ def test_what_could_not_be_read_is_no_finding(facts):
         "rights",
         "values",
         "names",
+        "balancer",
+        "public_access",
         "page",
         "eks",
         "kubernetes",
@@ -457,7 +474,7 @@ def test_the_screen_numbers_findings_and_names_what_was_not_seen():
     lines = diagnosis_screen({"findings": [one], "unknown": {"quotas": "not allowed"}, "checks": 20})
     assert lines == [
         "1. disk, i-a (warning): is full", "   Fix: Make room.", "Not looked at: quotas: not allowed", "",
-        "0 problems, 1 warning by 20 checks; nothing was changed.",
+        "0 problems, 1 warning by 20 checks; nothing was changed.", "What else differs from the inventory: make plan",
     ]  # fmt: skip
     assert diagnosis_screen({"findings": [], "unknown": {}, "checks": 20})[0].startswith("Nothing is wrong")
 
@@ -521,6 +538,23 @@ def test_births_of_the_last_day_are_read_with_their_end(scope):
     client("s3").put_object(Bucket=bucket, Key="births/i-a.log", Body="\n".join(map(str, range(9))))
     (birth,) = doctor_facts.read_births(client, scope)
     assert birth["log"] == f"s3://{bucket}/births/i-a.log" and birth["tail"] == ["4", "5", "6", "7", "8"]
+
+
+def test_a_bucket_s_locks_are_read(scope):
+    bucket, s3 = "lab-django-static-123456789012", client("s3")
+    assert doctor_facts.read_public_access(client, scope) is None
+    s3.create_bucket(Bucket=bucket)
+    s3.delete_public_access_block(Bucket=bucket)
+    assert doctor_facts.read_public_access(client, scope) == {"bucket": bucket, "open": list(doctor_facts.LOCKS)}
+    locks = dict.fromkeys(doctor_facts.LOCKS, True) | {"BlockPublicPolicy": False}
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=locks)
+    assert doctor_facts.read_public_access(client, scope)["open"] == ["BlockPublicPolicy"]
+
+
+def test_rules_for_the_whole_world_are_read_of_both_protocols():
+    both = {"IpRanges": [{"CidrIp": "0.0.0.0/0"}], "Ipv6Ranges": [{"CidrIpv6": "::/0"}]}
+    flat = doctor_facts.flatten({"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, **both})
+    assert [one["source"] for one in flat] == ["0.0.0.0/0", "::/0"]
 
 
 def test_parameters_that_are_missing_are_null(scope):

@@ -45,9 +45,11 @@ def diagnosis_screen(diagnosis: dict) -> list[str]:
     lines += [f"Not looked at: {name}: {reason}" for name, reason in sorted(diagnosis["unknown"].items())]
     problems = sum(one["severity"] == "problem" for one in findings)
     checks = count(diagnosis["checks"], "check")
+    rest = "What else differs from the inventory: make plan"
     if not findings:
-        return [*lines, f"Nothing is wrong, as far as {checks} can see; nothing was changed."]
-    return [*lines, "", f"{count(problems, 'problem')}, {count(len(findings) - problems, 'warning')} by {checks}; nothing was changed."]
+        return [*lines, f"Nothing is wrong, as far as {checks} can see; nothing was changed.", rest]
+    verdict = f"{count(problems, 'problem')}, {count(len(findings) - problems, 'warning')} by {checks}; nothing was changed."
+    return [*lines, "", verdict, rest]
 
 
 class FilterModule:

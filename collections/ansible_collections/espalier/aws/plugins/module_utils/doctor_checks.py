@@ -110,6 +110,19 @@ def names(facts: Facts) -> Findings:
             )
 
 
+def lead_here(facts: Facts) -> Findings:
+    """Some of the addresses have to be the load balancer's: it has several, and changes them."""
+    balancer = facts.get("balancer")
+    if not isinstance(balancer, list):
+        return
+    for name, addresses in facts.get("names", {}).items():
+        if name in facts["expected"]["domains"] and isinstance(addresses, list) and not set(addresses) & set(balancer):
+            dns_name = facts["stack"]["load_balancer"]["dns_name"]
+            problem = f"it leads to {', '.join(addresses)}, and the load balancer is {', '.join(balancer)}"
+            fix = f"Where no proxy or CDN of yours stands before it: make a Route 53 alias, or a CNAME, of {name} to {dns_name}."
+            yield finding("DNS", name, problem, fix, "warning")
+
+
 def certificates(facts: Facts) -> Findings:
     covered = {name for one in facts["today"]["certificates"] for name in one["names"]}
     for one in facts["today"]["certificates"]:
@@ -181,6 +194,24 @@ def security_groups(facts: Facts) -> Findings:
         if not allows(rules[role][direction], port, sources):
             lacks = f"{rules[role]['id']} lacks the {direction} rule for port {port}: {effect}"
             yield finding("security groups", role, lacks, NETWORK)
+
+
+def open_doors(facts: Facts) -> Findings:
+    """What is open to the world that must not be."""
+    for role in ("app", "database", "bastion"):
+        group = (facts.get("rules") or {}).get(role, {"inbound": []})
+        for rule in group["inbound"]:
+            if rule["source"] in ("0.0.0.0/0", "::/0"):
+                ports = (
+                    "every port"
+                    if rule["first"] is None
+                    else f"port {rule['first']}" + (f" to {rule['last']}" if rule["last"] != rule["first"] else "")
+                )
+                yield finding("drift", role, f"{group['id']} lets the whole world in ({ports} from {rule['source']})", NETWORK)
+    bucket = facts.get("public_access")
+    if bucket and bucket["open"]:
+        problem = f"it may be made public: {', '.join(bucket['open'])} is off"
+        yield finding("drift", bucket["bucket"], problem, "ansible-playbook site.yml --tags data")
 
 
 def load_balancer(facts: Facts) -> Findings:
@@ -659,8 +690,9 @@ def rights(facts: Facts) -> Findings:
 
 
 CHECKS = (
-    names, certificates, security_groups, load_balancer, target_health, registration, sessions, services, disks, clocks,
-    database, secrets, database_hop, cluster, pods, scaling, launches, releases, backups, alarms, quotas, rights,
+    names, lead_here, certificates, security_groups, open_doors, load_balancer, target_health, registration, sessions,
+    services, disks, clocks, database, secrets, database_hop, cluster, pods, scaling, launches, releases, backups, alarms,
+    quotas, rights,
 )  # fmt: skip
 
 

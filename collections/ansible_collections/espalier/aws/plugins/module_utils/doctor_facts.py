@@ -16,6 +16,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+try:
+    from botocore.exceptions import ClientError
+except ImportError:  # AnsibleAWSModule reports the missing library
+    ClientError = Exception
+
 from ansible_collections.espalier.aws.plugins.module_utils.stack import (
     GONE,
     Clients,
@@ -38,6 +43,7 @@ QUOTAS = (
     ("rds", "L-7B6409FD", "DB instances"),
 )
 BIRTHS = timedelta(hours=24)
+LOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 TAIL = 5
 
 
@@ -56,6 +62,7 @@ def read_rules(clients: Clients, scope: Scope) -> Any:
 
 def flatten(permission: dict[str, Any]) -> list[dict[str, Any]]:
     sources = [entry["CidrIp"] for entry in permission.get("IpRanges", [])]
+    sources += [entry["CidrIpv6"] for entry in permission.get("Ipv6Ranges", [])]
     sources += [entry["GroupId"] for entry in permission.get("UserIdGroupPairs", [])]
     ports = {"first": permission.get("FromPort"), "last": permission.get("ToPort")}
     return [{"protocol": permission["IpProtocol"], **ports, "source": source} for source in sources]
@@ -113,6 +120,21 @@ def read_database(clients: Clients, scope: Scope) -> Any:
         "certificate_expires": text((one.get("CertificateDetails") or {}).get("ValidTill")),
         "pending": sorted(one.get("PendingModifiedValues") or {}),
     }
+
+
+def read_public_access(clients: Clients, scope: Scope) -> Any:
+    """Which of the four locks on the bucket are open; null where there is no bucket."""
+    bucket = f"{scope.prefix}-static-{scope.account_id}"
+    try:
+        locks = clients("s3").get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code == "NoSuchBucket":
+            return None
+        if code != "NoSuchPublicAccessBlockConfiguration":
+            raise
+        locks = {}
+    return {"bucket": bucket, "open": [name for name in LOCKS if not locks.get(name)]}
 
 
 def read_births(clients: Clients, scope: Scope) -> Any:
@@ -228,6 +250,11 @@ def read_names(clients: Clients, scope: Scope, expected: dict[str, Any]) -> Any:
     return {name: resolve(name) for name in expected["names"]}
 
 
+def read_balancer(clients: Clients, scope: Scope, expected: dict[str, Any]) -> Any:
+    """The load balancer's addresses; null where there is none."""
+    return resolve(expected["balancer"]) if expected["balancer"] else None
+
+
 def resolve(name: str) -> list[str] | str:
     try:
         return sorted({str(entry[4][0]) for entry in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)})
@@ -258,6 +285,7 @@ READERS: dict[str, Callable[..., Any]] = {
     "endpoints": read_endpoints,
     "profile": read_profile,
     "database": read_database,
+    "public_access": read_public_access,
     "births": read_births,
     "eks": read_eks,
     "quotas": read_quotas,
@@ -267,6 +295,7 @@ EXPECTING: dict[str, Callable[..., Any]] = {
     "rights": read_rights,
     "values": read_parameter_values,
     "names": read_names,
+    "balancer": read_balancer,
     "page": read_page,
 }
 

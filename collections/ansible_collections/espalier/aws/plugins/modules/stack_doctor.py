@@ -99,6 +99,11 @@ options:
         type: list
         elements: str
         default: []
+      domains:
+        description: Those of them that are to lead to the load balancer.
+        type: list
+        elements: str
+        default: []
       visitors:
         description: Address ranges that may reach the load balancer.
         type: list
@@ -250,6 +255,7 @@ from ansible_collections.espalier.aws.plugins.module_utils.clients import make_c
 EXPECTED = {
     "url": {"type": "str", "default": ""},
     "names": {"type": "list", "elements": "str", "default": []},
+    "domains": {"type": "list", "elements": "str", "default": []},
     "visitors": {"type": "list", "elements": "str", "default": ["0.0.0.0/0"]},
     "health_path": {"type": "str", "default": "/health"},
     "ready_path": {"type": "str", "default": "/ready"},
@@ -280,11 +286,12 @@ KUBERNETES = {
 }
 
 
-def gather(clients, scope, expected):
+def gather(clients, scope, expected, found):
     """What could be read by its name, and why the rest could not."""
     expected = {
         **expected,
         "parameters": [expected["release_parameter"], *([expected["database_parameter"]] if expected["database"] else [])],
+        "balancer": (found.get("load_balancer") or {}).get("dns_name", ""),
     }
     with ThreadPoolExecutor(max_workers=8) as pool:
         answers = {name: pool.submit(reader, clients.__getitem__, scope) for name, reader in doctor_facts.READERS.items()}
@@ -313,7 +320,7 @@ def main():
         scope = stack.scope_of(clients["sts"], params["project"], params["environment"], module.region)
     except (BotoCoreError, ClientError) as error:
         module.fail_json_aws(error, msg="Unable to ask AWS at all")
-    known, unknown = gather(clients, scope, params["expected"])
+    known, unknown = gather(clients, scope, params["expected"], params["stack"])
     unknown = {**params["unknown"], **unknown}
     machines = {name: doctor_facts.parsed(said) for name, said in params["machines"].items()}
     facts = {**known, "machines": machines, **{key: params[key] for key in ("stack", "today", "released", "kubernetes", "expected")}}

@@ -8,6 +8,8 @@ from ansible_collections.espalier.aws.plugins.module_utils.check_table import In
 from ansible_collections.espalier.aws.plugins.module_utils.findings import render
 from ansible_collections.espalier.aws.plugins.plugin_utils import input_checks
 
+from tests.tree import ROLES, ROOT, load_yaml
+
 ZONES = Input("zones", ["us-east-1a", "us-east-1b"])
 
 
@@ -382,3 +384,22 @@ def test_wrong_host_names(domains, word):
 def test_a_second_region(second, days, word):
     found = input_checks.second_region(Input("region", "us-east-1"), Input("second", second), Input("days", days))
     assert word in one(found)["problem"] if word else found == []
+
+
+def test_a_name_that_the_suite_would_not_find():
+    prefix, names = (
+        Input("suite_name_prefix", "lab-django"),
+        {"alb": Input("load_balancer_name", "lab-django-alb"), "asg": Input("b", None)},
+    )
+    assert input_checks.found_by_name(prefix, names) == []
+    wrong = one(input_checks.found_by_name(prefix, names | {"postgres": Input("database_identifier", "shop")}))
+    assert wrong["variable"] == "database_identifier" and "lab-django-postgres" in wrong["problem"]
+
+
+def test_the_names_that_the_suite_finds_are_the_roles_own():
+    table = load_yaml(ROOT / "roles" / "preflight" / "vars" / "main.yml")["__preflight_input_checks"]
+    (names,) = [row["names"] for row in table if row["check"] == "found_by_name"]
+    defaults = {name: value for role in ROLES for name, value in (load_yaml(ROOT / "roles" / role / "defaults" / "main.yml") or {}).items()}
+    assert {variable: defaults[variable] for variable in names.values()} == {
+        variable: f"{{{{ suite_name_prefix }}}}-{end}" for end, variable in names.items()
+    }

@@ -79,6 +79,7 @@ def test_everything_that_is_wrong_is_said_at_once(api):
         "alarms_cpu_percent": "many",
         "suite_account_id": "999999999999",
         "app_health_path": "/alive",
+        "database_identifier": "shop-postgres",
     }
     options = [part for name, value in bad.items() for part in ("-e", f"{name}={value}")]
     output = site(api, *options)

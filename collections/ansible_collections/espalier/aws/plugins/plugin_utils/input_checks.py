@@ -248,6 +248,20 @@ def same(values: list[Input]) -> list[dict]:
     return findings
 
 
+def found_by_name(prefix: Input, names: dict[str, Input]) -> list[dict]:
+    """Names that a role lets choose, and that the suite finds its resources by; each with the end that it looks for."""
+    return [
+        finding(
+            name.name,
+            name.value,
+            f"the suite finds it by the name {prefix.value}-{end}; under another one, no run and no doctor sees that it is there.",
+            f"Leave {name.name} alone: names follow suite_environment and suite_project.",
+        )
+        for end, name in names.items()
+        if name.value not in (None, f"{prefix.value}-{end}")
+    ]
+
+
 def contains(whole: Input, parts: list[Input]) -> list[dict]:
     """A list of one role that has to hold what other roles make."""
     missing = [part for part in parts if isinstance(whole.value, list) and part.value is not None and part.value not in whole.value]
@@ -430,6 +444,7 @@ CHECKS = {
         email,
         endpoint_access,
         environment,
+        found_by_name,
         helm,
         host_names,
         kms_key_arn,

@@ -125,6 +125,12 @@ def sound() -> dict:
         "values": {"/db": "db.example", "/release": "v2"},
         "names": {"www.example.com": ["192.0.2.1"]},
         "balancer": ["192.0.2.1", "192.0.2.2"],
+        "ingresses": {
+            "k8s.example": {
+                "targets": [{"id": "10.0.10.7", "state": "healthy", "reason": None, "description": None}],
+                "certificates": [], "url": "http://k8s.example", "page": {"status": 200, "error": ""},
+            }
+        },
         "public_access": {"bucket": "lab-django-static", "open": []},
         "page": {"status": 200, "error": ""},
     }  # fmt: skip
@@ -324,6 +330,21 @@ TROUBLES = {
         "--tags monitoring",
     ),
     "an ingress without an address": (change(kubernetes__ingresses__0__status={}), "no load balancer serves it", "tags"),
+    "pods that their load balancer refuses": (
+        lambda f: f["ingresses"]["k8s.example"]["targets"].append({**UNHEALTHY, "id": "10.0.11.7"}),
+        "calls 1 of 2 pods unhealthy: Target.ResponseCodeMismatch",
+        "Django does not",
+    ),
+    "a page of the cluster that fails": (
+        lambda f: f["ingresses"]["k8s.example"].update(page={"status": 0, "error": "refused"}),
+        "does not answer: refused",
+        "other findings",
+    ),
+    "an old certificate of the cluster": (
+        lambda f: f["ingresses"]["k8s.example"]["certificates"].append({**CERTIFICATE, "expires": "2026-03-11T00:00:00+00:00"}),
+        "expires in 9 days",
+        "validation record",
+    ),
     "a missing right": (change(rights=["s3:GetObject on x"]), "may not s3:GetObject on x", "--tags compute"),
 }
 
@@ -369,6 +390,7 @@ def test_what_could_not_be_read_is_no_finding(facts):
         "balancer",
         "public_access",
         "page",
+        "ingresses",
         "eks",
         "kubernetes",
     ):
@@ -538,6 +560,26 @@ def test_births_of_the_last_day_are_read_with_their_end(scope):
     client("s3").put_object(Bucket=bucket, Key="births/i-a.log", Body="\n".join(map(str, range(9))))
     (birth,) = doctor_facts.read_births(client, scope)
     assert birth["log"] == f"s3://{bucket}/births/i-a.log" and birth["tail"] == ["4", "5", "6", "7", "8"]
+
+
+def test_the_load_balancer_of_an_ingress_is_found_by_its_name(scope):
+    ec2, elbv2 = client("ec2"), client("elbv2")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{number}.0/24", AvailabilityZone=f"us-east-1{zone}")["Subnet"]["SubnetId"]
+        for number, zone in enumerate("ab")
+    ]
+    made = [elbv2.create_load_balancer(Name=name, Subnets=subnets)["LoadBalancers"][0] for name in ("other", "k8s")]
+    group = elbv2.create_target_group(Name="pods", Protocol="HTTP", Port=80, VpcId=vpc, TargetType="ip")["TargetGroups"][0]
+    forward = [{"Type": "forward", "TargetGroupArn": group["TargetGroupArn"]}]
+    elbv2.create_listener(LoadBalancerArn=made[1]["LoadBalancerArn"], Protocol="HTTP", Port=80, DefaultActions=forward)
+    elbv2.register_targets(TargetGroupArn=group["TargetGroupArn"], Targets=[{"Id": "10.0.0.9", "Port": 80}])
+    expected = {"ingress_hosts": [made[1]["DNSName"].upper()], "kubernetes_url": "http://127.0.0.1:1", "health_path": "/health"}
+    found = doctor_facts.read_ingresses(client, scope, expected)
+    assert list(found) == [made[1]["DNSName"]]
+    (one,) = found.values()
+    assert [target["id"] for target in one["targets"]] == ["10.0.0.9"] and one["certificates"] == [] and one["page"]["status"] == 0
+    assert doctor_facts.read_ingresses(client, scope, {**expected, "ingress_hosts": []}) == {}
 
 
 def test_a_bucket_s_locks_are_read(scope):

@@ -123,19 +123,24 @@ def lead_here(facts: Facts) -> Findings:
             yield finding("DNS", name, problem, fix, "warning")
 
 
+def old(certificate: dict[str, Any], now: datetime) -> Findings:
+    left = -seconds_since(certificate["expires"], now) / 86400
+    if certificate["status"] != "ISSUED":
+        problem, fix = f"it is {certificate['status']}", "Make its validation record in DNS, or name another one."
+        yield finding("certificate", certificate["domain"], problem, fix)
+    elif certificate["expires"] and left < CERTIFICATE_DAYS:
+        fix = (
+            "Import a new one into ACM under the same ARN."
+            if certificate["imported"]
+            else "Its validation record must be in DNS, then AWS renews it."
+        )
+        yield finding("certificate", certificate["domain"], f"it expires in {int(left)} days", fix)
+
+
 def certificates(facts: Facts) -> Findings:
     covered = {name for one in facts["today"]["certificates"] for name in one["names"]}
     for one in facts["today"]["certificates"]:
-        left = -seconds_since(one["expires"], now_of(facts)) / 86400
-        if one["status"] != "ISSUED":
-            yield finding("certificate", one["domain"], f"it is {one['status']}", "Make its validation record in DNS, or name another one.")
-        elif one["expires"] and left < CERTIFICATE_DAYS:
-            fix = (
-                "Import a new one into ACM under the same ARN."
-                if one["imported"]
-                else "Its validation record must be in DNS, then AWS renews it."
-            )
-            yield finding("certificate", one["domain"], f"it expires in {int(left)} days", fix)
+        yield from old(one, now_of(facts))
     if covered:
         wild = {f"*.{name.partition('.')[2]}" for name in facts["expected"]["names"]}
         for name in facts["expected"]["names"]:
@@ -214,6 +219,10 @@ def open_doors(facts: Facts) -> Findings:
         yield finding("drift", bucket["bucket"], problem, "ansible-playbook site.yml --tags data")
 
 
+def said_by(page: dict[str, Any]) -> str:
+    return f"answers {page['status']}" if page["status"] else f"does not answer: {page['error']}"
+
+
 def load_balancer(facts: Facts) -> Findings:
     found, page = facts["stack"]["load_balancer"], facts.get("page")
     if not found:
@@ -226,10 +235,8 @@ def load_balancer(facts: Facts) -> Findings:
     if not facts["stack"]["listeners"]:
         yield finding("load balancer", found["name"], "it has no listener", "ansible-playbook site.yml --tags edge")
     if page and page["status"] != 200:
-        said = f"answers {page['status']}" if page["status"] else f"does not answer: {page['error']}"
-        yield finding(
-            "page", facts["expected"]["url"], f"{facts['expected']['health_path']} {said}", "The causes are among the other findings."
-        )
+        problem = f"{facts['expected']['health_path']} {said_by(page)}"
+        yield finding("page", facts["expected"]["url"], problem, "The causes are among the other findings.")
 
 
 REASONS = {
@@ -514,6 +521,22 @@ def pods(facts: Facts) -> Findings:
             yield finding("ingress", name, "it has no address: no load balancer serves it", fix + NETWORK)
 
 
+def ingresses(facts: Facts) -> Findings:
+    """The way of visitors to the pods."""
+    for host, one in facts.get("ingresses", {}).items():
+        for certificate in one["certificates"]:
+            yield from old(certificate, now_of(facts))
+        ill = [target for target in one["targets"] if target["state"] == "unhealthy"]
+        if ill:
+            why = " ".join(filter(None, (ill[0]["reason"], ill[0]["description"])))
+            problem = f"its load balancer calls {len(ill)} of {len(one['targets'])} pods unhealthy: {why}"
+            hint = REASONS.get(ill[0]["reason"] or "", "")
+            yield finding("ingress", host, problem, f"{hint} The pods are among the other findings; {CLUSTER}".strip())
+        if one["page"] and one["page"]["status"] != 200:
+            problem = f"{facts['expected']['health_path']} {said_by(one['page'])}"
+            yield finding("ingress", one["url"], problem, "The causes are among the other findings.")
+
+
 # Scaling and releases
 
 
@@ -691,7 +714,7 @@ def rights(facts: Facts) -> Findings:
 
 CHECKS = (
     names, lead_here, certificates, security_groups, open_doors, load_balancer, target_health, registration, sessions,
-    services, disks, clocks, database, secrets, database_hop, cluster, pods, scaling, launches, releases, backups, alarms,
+    services, disks, clocks, database, secrets, database_hop, cluster, pods, ingresses, scaling, launches, releases, backups, alarms,
     quotas, rights,
 )  # fmt: skip
 

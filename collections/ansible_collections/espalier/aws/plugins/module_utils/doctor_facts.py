@@ -29,9 +29,10 @@ from ansible_collections.espalier.aws.plugins.module_utils.stack import (
     read_cluster,
     tagged,
     tags_of,
+    targets,
     unless_missing,
 )
-from ansible_collections.espalier.aws.plugins.module_utils.stack_status import text
+from ansible_collections.espalier.aws.plugins.module_utils.stack_status import certificates_of, text
 
 # Service, code and name of each quota that the suite can meet, and how what is used is counted:
 # https://docs.aws.amazon.com/general/latest/gr/aws-service-information.html
@@ -264,11 +265,13 @@ def resolve(name: str) -> list[str] | str:
 
 def read_page(clients: Clients, scope: Scope, expected: dict[str, Any]) -> Any:
     """What the health check's path answers a visitor: a status, or the reason why nothing came."""
-    if not expected["url"]:
-        return None
+    return ask(expected["url"].rstrip("/") + expected["health_path"]) if expected["url"] else None
+
+
+def ask(url: str) -> dict[str, Any]:
     opener = urllib.request.build_opener(urllib.request.HTTPRedirectHandler())
     try:
-        with contextlib.closing(opener.open(expected["url"].rstrip("/") + expected["health_path"], timeout=10)) as answer:
+        with contextlib.closing(opener.open(url, timeout=10)) as answer:
             return {"status": answer.status, "error": ""}
     except urllib.error.HTTPError as error:
         return {"status": error.code, "error": ""}
@@ -276,7 +279,28 @@ def read_page(clients: Clients, scope: Scope, expected: dict[str, Any]) -> Any:
         return {"status": 0, "error": str(getattr(error, "reason", error))}
 
 
-SERVICES = ("ec2", "autoscaling", "eks", "iam", "rds", "s3", "elbv2", "service-quotas", "ssm")
+def read_ingresses(clients: Clients, scope: Scope, expected: dict[str, Any]) -> Any:
+    """By host name, the load balancers of the cluster's ingresses: their targets, certificates and page."""
+    elbv2, hosts = clients("elbv2"), {host.lower() for host in expected["ingress_hosts"]}
+    found = [one for one in pages(elbv2, "describe_load_balancers", "LoadBalancers") if one["DNSName"].lower() in hosts] if hosts else []
+    ingresses = {}
+    for one in found:
+        arn, host = one["LoadBalancerArn"], one["DNSName"]
+        groups = pages(elbv2, "describe_target_groups", "TargetGroups", LoadBalancerArn=arn)
+        health = [elbv2.describe_target_health(TargetGroupArn=group["TargetGroupArn"])["TargetHealthDescriptions"] for group in groups]
+        certificates = certificates_of(clients, arn)
+        # No certificate is for the load balancer's own name.
+        url = expected["kubernetes_url"] or ("" if certificates else f"http://{host}")
+        ingresses[host] = {
+            "targets": [target for group in health for target in targets(group)],
+            "certificates": certificates,
+            "url": url,
+            "page": ask(url.rstrip("/") + expected["health_path"]) if url else None,
+        }
+    return ingresses
+
+
+SERVICES = ("acm", "ec2", "autoscaling", "eks", "iam", "rds", "s3", "elbv2", "service-quotas", "ssm")
 
 READERS: dict[str, Callable[..., Any]] = {
     "rules": read_rules,
@@ -297,6 +321,7 @@ EXPECTING: dict[str, Callable[..., Any]] = {
     "names": read_names,
     "balancer": read_balancer,
     "page": read_page,
+    "ingresses": read_ingresses,
 }
 
 

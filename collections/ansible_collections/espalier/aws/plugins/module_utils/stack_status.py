@@ -169,13 +169,15 @@ def read_certificates(clients: Clients, scope: Scope) -> dict[str, Any]:
     found = unless_missing(
         ["LoadBalancerNotFound", "LoadBalancerNotFoundException"], elbv2.describe_load_balancers, Names=[f"{scope.prefix}-alb"]
     )
-    if not found:
-        return {"certificates": []}
-    listeners = pages(elbv2, "describe_listeners", "Listeners", LoadBalancerArn=found["LoadBalancers"][0]["LoadBalancerArn"])
+    return {"certificates": certificates_of(clients, found["LoadBalancers"][0]["LoadBalancerArn"]) if found else []}
+
+
+def certificates_of(clients: Clients, load_balancer_arn: str) -> list[dict[str, Any]]:
+    listeners = pages(clients("elbv2"), "describe_listeners", "Listeners", LoadBalancerArn=load_balancer_arn)
     arns = sorted({one["CertificateArn"] for listener in listeners for one in listener.get("Certificates", [])})
     # A listener may hold a certificate of IAM's, too.
     arns = [arn for arn in arns if ":acm:" in arn]
-    return {"certificates": [certificate(clients("acm").describe_certificate(CertificateArn=arn)["Certificate"]) for arn in arns]}
+    return [certificate(clients("acm").describe_certificate(CertificateArn=arn)["Certificate"]) for arn in arns]
 
 
 SERVICES = ("cloudwatch", "sns", "rds", "autoscaling", "ec2", "ssm", "elbv2", "acm")

@@ -94,6 +94,10 @@ options:
         description: Address of the application; empty for none yet.
         type: str
         default: ""
+      kubernetes_url:
+        description: Address of the application in the cluster; empty for its load balancer's own.
+        type: str
+        default: ""
       names:
         description: Host names that visitors use.
         type: list
@@ -254,6 +258,7 @@ from ansible_collections.espalier.aws.plugins.module_utils.clients import make_c
 
 EXPECTED = {
     "url": {"type": "str", "default": ""},
+    "kubernetes_url": {"type": "str", "default": ""},
     "names": {"type": "list", "elements": "str", "default": []},
     "domains": {"type": "list", "elements": "str", "default": []},
     "visitors": {"type": "list", "elements": "str", "default": ["0.0.0.0/0"]},
@@ -286,12 +291,15 @@ KUBERNETES = {
 }
 
 
-def gather(clients, scope, expected, found):
+def gather(clients, scope, params):
     """What could be read by its name, and why the rest could not."""
+    expected, balancer = params["expected"], params["stack"].get("load_balancer") or {}
+    hosts = [one.get("status", {}).get("loadBalancer", {}).get("ingress") or [] for one in params["kubernetes"].get("ingresses", [])]
     expected = {
         **expected,
         "parameters": [expected["release_parameter"], *([expected["database_parameter"]] if expected["database"] else [])],
-        "balancer": (found.get("load_balancer") or {}).get("dns_name", ""),
+        "balancer": balancer.get("dns_name", ""),
+        "ingress_hosts": [one["hostname"] for ingress in hosts for one in ingress if one.get("hostname")],
     }
     with ThreadPoolExecutor(max_workers=8) as pool:
         answers = {name: pool.submit(reader, clients.__getitem__, scope) for name, reader in doctor_facts.READERS.items()}
@@ -320,7 +328,7 @@ def main():
         scope = stack.scope_of(clients["sts"], params["project"], params["environment"], module.region)
     except (BotoCoreError, ClientError) as error:
         module.fail_json_aws(error, msg="Unable to ask AWS at all")
-    known, unknown = gather(clients, scope, params["expected"], params["stack"])
+    known, unknown = gather(clients, scope, params)
     unknown = {**params["unknown"], **unknown}
     machines = {name: doctor_facts.parsed(said) for name, said in params["machines"].items()}
     facts = {**known, "machines": machines, **{key: params[key] for key in ("stack", "today", "released", "kubernetes", "expected")}}

@@ -57,7 +57,15 @@ def test_every_inventory_gives_values_that_the_chart_takes(variables, tmp_path, 
     manifests = rendered(found, tmp_path)
     assert manifests["ServiceAccount"]["metadata"]["name"] == "django-app", "AWS gives its rights to this one"
     assert environment(pod(manifests))["RDS_HOSTNAME"] == "db.example.com"
-    assert set(found["secrets"]) == {"DJANGO_SECRET_KEY", "SECRET_KEY", "RDS_USERNAME", "RDS_PASSWORD"}
+    # A second environment in one account has names of its own.
+    prefix = "staging-" if inventory == "staging" else ""
+    assert found["secrets"] == {
+        "DJANGO_SECRET_KEY": f"{prefix}django-secret-key",
+        "SECRET_KEY": f"{prefix}django-secret-key",
+        # Those of the application, which the instances have, too; never the master's.
+        "RDS_USERNAME": f"{prefix}django-app-db-credentials#username",
+        "RDS_PASSWORD": f"{prefix}django-app-db-credentials#password",
+    }
     assert all(isinstance(value, str) for value in found["arguments"].values())
 
 

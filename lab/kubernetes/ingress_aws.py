@@ -48,7 +48,16 @@ class Aws:
         if attributes:
             wanted = [{"Key": key, "Value": value} for key, value in attributes.items()]
             self.elb.modify_load_balancer_attributes(LoadBalancerArn=found["LoadBalancerArn"], Attributes=wanted)
+        self._web_acl(found["LoadBalancerArn"])
         return found
+
+    def _web_acl(self, load_balancer: str) -> None:
+        """As the controller: nothing said changes nothing."""
+        wanted = self.annotations.get("wafv2-acl-arn")
+        if wanted == "none":
+            self.client("wafv2").disassociate_web_acl(ResourceArn=load_balancer)
+        elif wanted:
+            self.client("wafv2").associate_web_acl(WebACLArn=wanted, ResourceArn=load_balancer)
 
     def _describe(self, name: str) -> dict | None:
         try:

@@ -19,7 +19,7 @@ KNOWN = {
     "security-groups", "inbound-cidrs", "tags", "load-balancer-attributes", "target-group-attributes", "backend-protocol",
     "ip-address-type", "healthcheck-path", "healthcheck-port", "healthcheck-protocol", "healthcheck-interval-seconds",
     "healthcheck-timeout-seconds", "healthy-threshold-count", "unhealthy-threshold-count", "success-codes",
-    "manage-backend-security-group-rules",
+    "manage-backend-security-group-rules", "wafv2-acl-arn",
 }  # fmt: skip
 NOT_FOUND = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404", "ContentType": "text/plain", "MessageBody": ""}}
 

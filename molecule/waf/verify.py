@@ -93,6 +93,16 @@ def test_nothing_is_written_when_nobody_wants_it():
     assert not account.client("logs").describe_log_groups(logGroupNamePrefix="aws-waf-logs-unlogged")["logGroups"]
 
 
+def test_it_may_stand_before_the_cluster_s_ingress_too():
+    """And is removed all the same."""
+    account = account_of("enabled")
+    subnets = [subnet["SubnetId"] for subnet in account.subnets("public")]
+    (balancer,) = account.client("elbv2").create_load_balancer(Name="k8s-djangoap-djangoap-0a1b2c3d4e", Subnets=subnets)["LoadBalancers"]
+    account.client("wafv2").associate_web_acl(WebACLArn=acl(account)["ARN"], ResourceArn=balancer["LoadBalancerArn"])
+    protected = account.client("wafv2").list_resources_for_web_acl(WebACLArn=acl(account)["ARN"])["ResourceArns"]
+    assert sorted(protected) == sorted([balancer["LoadBalancerArn"], account.load_balancer()["LoadBalancerArn"]])
+
+
 def test_tags(altered):
     answer = altered.client("wafv2").list_tags_for_resource(ResourceARN=acl(altered)["ARN"])
     tags = tags_of({"Tags": answer["TagInfoForResource"]["TagList"]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import urllib.error
@@ -11,6 +12,12 @@ from lab.settings import SETTINGS
 from tests.acceptance import cluster
 from tests.acceptance.kubectl import APPLICATION, MONITORING, kubectl, objects, pods, prometheus, ready
 from tests.acceptance.system import System, only
+
+# Who is logged in, as whom it works, and whether it belongs to the role that owns everything.
+USER = (
+    "from django.db import connection as c; k = c.cursor(); "
+    "k.execute(\"SELECT session_user, current_user, pg_has_role(session_user, 'django_owner', 'member')\"); print(*k.fetchone())"
+)
 
 
 def address(system: System) -> str:
@@ -73,6 +80,33 @@ def check_ingress_is_the_specification_s(system: System) -> None:
     ingress = only(objects("ingress", APPLICATION), "ingress")
     assert ingress["spec"]["ingressClassName"] == "alb"
     assert ingress["metadata"]["annotations"]["alb.ingress.kubernetes.io/scheme"] == "internet-facing"
+
+
+def database_users(system: System) -> set[str]:
+    """Who the pods are in the database."""
+    cluster.expected(system)
+    users = set()
+    for pod in pods():
+        words = kubectl("--namespace", APPLICATION, "exec", pod["metadata"]["name"], "--", "/srv/app/manage", "shell", "-c", USER).split()
+        assert words[-2:] == ["django_owner", "True"], f"{pod['metadata']['name']}: {words[-3:]}"
+        users.add(words[-3])
+    return users
+
+
+def check_pods_are_not_the_database_s_master(system: System) -> None:
+    assert database_users(system) == {json.loads(system.secret("django-app-db-credentials"))["username"]}
+    assert json.loads(system.secret("django-db-credentials"))["username"] not in database_users(system)
+
+
+def check_the_master_s_credentials_are_in_no_secret_of_the_cluster(system: System) -> None:
+    cluster.expected(system)
+    password = json.loads(system.secret("django-db-credentials"))["password"]
+    found = [
+        f"{secret['metadata']['namespace']}/{secret['metadata']['name']}"
+        for secret in objects("secrets")
+        if any(password in base64.b64decode(value).decode(errors="replace") for value in (secret.get("data") or {}).values())
+    ]
+    assert not found, found
 
 
 def check_no_password_is_a_default(system: System) -> None:

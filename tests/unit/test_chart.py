@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
+import threading
 
 import pytest
 import yaml
@@ -185,9 +188,13 @@ def test_https():
     annotations = render("--set", "ingress.certificateArn=arn:aws:acm:us-east-1:1:certificate/x")["Ingress"]["metadata"]["annotations"]
     prefix = "alb.ingress.kubernetes.io"
     assert json.loads(annotations[f"{prefix}/listen-ports"]) == [{"HTTP": 80}, {"HTTPS": 443}]
-    assert annotations[f"{prefix}/ssl-redirect"] == "443"
+    assert annotations[f"{prefix}/ssl-redirect"] == "443" and "TLS13-1-2" in annotations[f"{prefix}/ssl-policy"]
     plain = render()["Ingress"]["metadata"]["annotations"]
-    assert json.loads(plain[f"{prefix}/listen-ports"]) == [{"HTTP": 80}] and f"{prefix}/ssl-redirect" not in plain
+    assert (
+        json.loads(plain[f"{prefix}/listen-ports"]) == [{"HTTP": 80}]
+        and f"{prefix}/ssl-redirect" not in plain
+        and f"{prefix}/ssl-policy" not in plain
+    )
 
 
 @pytest.mark.parametrize(
@@ -195,7 +202,7 @@ def test_https():
     [
         "image.tga=x", "replicas=2", "django.allowedHosts[0]=*", "env.PORT=1", "metrics.port=8000", "image.digest=abc", "image.repository=",
         "podDisruptionBudget.maxUnavailable=0", "ingress.certificateArn=x", "database.sslmode=maybe", "django.wsgi=shop.wsgi",
-        "secret.name=", "service.type=LoadBalancer", "autoscaling.maxReplicas=many",
+        "secret.name=", "service.type=LoadBalancer", "progressDeadlineSeconds=0", "autoscaling.maxReplicas=many",
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_refused(value):
@@ -219,6 +226,42 @@ def test_every_value_is_typed():
 
     SCHEMA = json.loads((CHART / "values.schema.json").read_text("utf-8"))
     assert compare(load_yaml(CHART / "values.yaml"), SCHEMA) == []
+
+
+@pytest.fixture
+def answering():
+    """A service in place of the chart's: answers what `pages` says, 200 where it says nothing, and notes the headers."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append((self.path, dict(self.headers)))
+            self.send_response(pages.get(self.path, 200))
+            self.send_header("Location", "https://elsewhere.invalid/")
+            self.end_headers()
+
+        def log_message(self, *_words):
+            pass
+
+    pages: dict[str, int] = {}
+    asked: list[tuple[str, dict]] = []
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port, pages, asked
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(("status", "good"), [(200, True), (301, True), (302, True), (404, True), (400, False), (500, False), (503, False)])
+def test_helm_test_refuses_what_no_visitor_should_see(answering, status, good):
+    port, pages, asked = answering
+    found = render("--set", f"service.port={port}", "--set", "fullnameOverride=localhost", "--set", "django.https=true")
+    program = found["Pod"]["spec"]["containers"][0]["command"][2]
+    pages["/"] = status
+    known = {"DJANGO_ALLOWED_HOSTS": ".example.com", "DJANGO_HTTPS": "true"}
+    done = subprocess.run([sys.executable, "-c", program], env=known, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode == 0) is good and ("FAIL visitors are served" in done.stdout) is not good, done.stdout + done.stderr
+    (visit,) = [headers for path, headers in asked if path == "/"]
+    assert (visit["Host"], visit["X-Forwarded-Proto"]) == ("example.com", "https")
 
 
 def test_package(tmp_path):

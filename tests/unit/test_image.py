@@ -86,10 +86,14 @@ def test_image_py_makes_a_release_that_runs_without_pip(project, tmp_path):
 
 
 def test_the_image_is_careful():
-    assert re.findall(r"^FROM .*", DOCKERFILE, re.MULTILINE) == ["FROM ${BASE} AS build", "FROM ${BASE}"]
+    assert re.findall(r"^FROM .*", DOCKERFILE, re.MULTILINE) == [
+        "FROM ${BASE} AS packages",
+        "FROM packages AS build",
+        "FROM packages",
+    ]
     assert DOCKERFILE.count("\nUSER 10001:10001\n") == 1 and "\nSTOPSIGNAL SIGTERM\n" in DOCKERFILE
-    final = DOCKERFILE.rpartition("FROM ${BASE}")[2]
-    assert "COPY --from=build /srv/app /srv/app" in final and "pip install" not in final
+    final = DOCKERFILE.rpartition("FROM packages")[2]
+    assert "COPY --from=build /srv/app /srv/app" in final and "pip install" not in final and "apt-get" not in final
     assert not re.search(r"^(ARG|ENV).*(SECRET|PASSWORD|TOKEN)", DOCKERFILE, re.MULTILINE)
 
 

@@ -78,7 +78,7 @@ def test_what_cannot_be_served_says_why(annotations, why):
 
 
 def test_annotations_that_nothing_is_done_about_are_named():
-    assert ingress_model.stack("one", ingress({"wafv2-acl-arn": "x"})).unknown == ["wafv2-acl-arn"]
+    assert ingress_model.stack("one", ingress({"shield-advanced-protection": "true"})).unknown == ["shield-advanced-protection"]
 
 
 def test_exact_and_longer_paths_are_asked_first():

@@ -43,6 +43,7 @@ FOUND = {
         },
     },
     "__monitoring_database_password": "cGFzc3dvcmQ=",
+    "__monitoring_master": {"data": {"RDS_USERNAME": "cG9zdGdyZXM=", "RDS_PASSWORD": "bWFzdGVy", "DATABASE_URL": "dXJs"}},
     "monitoring_kubeconfig": "none",
     "monitoring_database": {"host": "db.example.com", "port": 5432, "name": "postgresDB"},
     "monitoring_manifests": str(FOLDER),
@@ -145,6 +146,25 @@ def test_prometheus_may_read_what_it_asks_for_and_no_more(rendered):
     assert all(rule["resources"] == ["pods"] and "get" not in rule["verbs"] for role in roles for rule in role["rules"])
     rules = [rule for role in of_kind(rendered("defaults", "kube-state-metrics"), "Role") for rule in role["rules"]]
     assert "secrets" not in {resource for rule in rules for resource in rule["resources"]}
+
+
+def test_the_exporter_s_user_is_made_by_the_master(rendered):
+    documents = rendered("defaults", "database-user")
+    (secret,), (job,) = of_kind(documents, "Secret"), of_kind(documents, "Job")
+    assert secret["data"] == {
+        **FOUND["__monitoring_master"]["data"], "MONITORING_USERNAME": "bW9uaXRvcmluZw==", "MONITORING_PASSWORD": "cGFzc3dvcmQ=",
+    }  # fmt: skip
+    # Of two sources with the same variable Kubernetes takes the last, and one of `env` before both.
+    container = job["spec"]["template"]["spec"]["containers"][0]
+    assert [source["secretRef"]["name"] for source in container["envFrom"]] == ["django-app", "database-monitoring"]
+    assert not {entry["name"] for entry in container["env"]} & set(secret["data"])
+
+
+def test_the_master_s_credentials_are_taken_back_whatever_happens():
+    blocks = [task for task in load_yaml(ROLE / "tasks" / "database.yml") if "always" in task]
+    (back,) = [task["kubernetes.core.k8s"] for block in blocks for task in block["always"]]
+    assert (back["kind"], back["name"], back["state"]) == ("Secret", "database-monitoring", "absent")
+    assert [task["ansible.builtin.include_tasks"] for block in blocks for task in block["block"]] == ["database_user.yml"]
 
 
 def test_a_volume_where_one_is_asked_for(rendered):

@@ -29,6 +29,11 @@ def test_each_tag_is_its_playbooks(tag):
     assert tagged == PLAYBOOKS[tag]
 
 
+def test_a_rotation_finds_no_pod_with_the_user_who_rests_and_leaves_none():
+    plays = [Path(play.get("ansible.builtin.import_playbook", "")).stem for play in load_yaml(ROOT / "playbooks" / "rotate.yml")]
+    assert plays[0] == plays[-1] == "app_chart" and plays[-2] == "restart"
+
+
 def test_tags_are_in_the_order_of_their_needs():
     order = [tag for play in SITE for tag in as_list(play.get("tags")) if tag in PLAYBOOKS]
     assert order == ORDER

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 
 import boto3
 import pytest
@@ -220,8 +221,39 @@ def test_a_machine_and_what_stands_before_it_are_found(stack_info):
     assert found["running_app_ids"] == served[1:]
     assert found["launch_template"] == {"id": template, "name": "lab-django-lt", "latest_version": 1, "image_id": image}
     assert found["load_balancer"]["dns_name"] == balancer["DNSName"]
-    assert [(listener["port"], listener["protocol"]) for listener in found["listeners"]] == [(80, "HTTP")]
+    assert found["load_balancer"]["drop_invalid_headers"] is False and found["load_balancer"]["access_logs"] is None
+    (plain,) = found["listeners"]
+    assert (plain["port"], plain["protocol"], plain["certificate_arn"]) == (80, "HTTP", None)
     assert [target["id"] for target in found["target_group"]["targets"]] == [runs[1]]
+
+
+def test_what_protects_the_load_balancer_is_told(stack_info):
+    made = build_network()
+    elbv2, s3 = boto3.client("elbv2"), boto3.client("s3")
+    certificate = boto3.client("acm").request_certificate(DomainName="www.example.com")["CertificateArn"]
+    (balancer,) = elbv2.create_load_balancer(Name="lab-django-alb", Subnets=[made["public_a"], made["public_b"]])["LoadBalancers"]
+    arn = balancer["LoadBalancerArn"]
+    s3.create_bucket(Bucket="lab-django-static")
+    # moto knows the account of this region's load balancers only.
+    allowed = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::127311923021:root"}, "Action": "s3:PutObject"}
+    allowed["Resource"] = f"arn:aws:s3:::lab-django-static/logs/AWSLogs/{ACCOUNT}/*"
+    s3.put_bucket_policy(Bucket="lab-django-static", Policy=json.dumps({"Version": "2012-10-17", "Statement": [allowed]}))
+    wanted = {"access_logs.s3.enabled": "true", "access_logs.s3.bucket": "lab-django-static", "access_logs.s3.prefix": "logs"}
+    wanted["routing.http.drop_invalid_header_fields.enabled"] = "true"
+    elbv2.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=[{"Key": key, "Value": value} for key, value in wanted.items()])
+    elbv2.create_listener(
+        LoadBalancerArn=arn,
+        Protocol="HTTPS",
+        Port=443,
+        Certificates=[{"CertificateArn": certificate}],
+        SslPolicy="ELBSecurityPolicy-TLS13-1-2-2021-06",
+        DefaultActions=[{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}],
+    )
+    found = stack_info()
+    assert found["load_balancer"]["drop_invalid_headers"] is True
+    assert found["load_balancer"]["access_logs"] == {"bucket": "lab-django-static", "prefix": "logs"}
+    (secure,) = found["listeners"]
+    assert (secure["certificate_arn"], secure["ssl_policy"]) == (certificate, "ELBSecurityPolicy-TLS13-1-2-2021-06")
 
 
 def test_scaling_identity_and_monitoring_are_found(stack_info):

@@ -169,13 +169,28 @@ def database(instance: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def load_balancer(found: dict[str, Any]) -> dict[str, Any]:
+def load_balancer(found: dict[str, Any], attributes: dict[str, str]) -> dict[str, Any]:
+    logged = attributes.get("access_logs.s3.enabled") == "true"
     return {
         "arn": found["LoadBalancerArn"],
         "name": found["LoadBalancerName"],
         "dns_name": found["DNSName"],
         "zone_id": found["CanonicalHostedZoneId"],
         "state": found["State"]["Code"],
+        "drop_invalid_headers": attributes.get("routing.http.drop_invalid_header_fields.enabled") == "true",
+        "access_logs": {key: attributes.get(f"access_logs.s3.{key}", "") for key in ("bucket", "prefix")} if logged else None,
+    }
+
+
+def listener(found: dict[str, Any]) -> dict[str, Any]:
+    # Further certificates are of another call.
+    certificate = next(iter(found.get("Certificates") or []), {})
+    return {
+        "arn": found["ListenerArn"],
+        "port": found["Port"],
+        "protocol": found["Protocol"],
+        "certificate_arn": certificate.get("CertificateArn"),
+        "ssl_policy": found.get("SslPolicy"),
     }
 
 
@@ -408,14 +423,12 @@ def read_load_balancer(clients: Clients, scope: Scope) -> dict[str, Any]:
     )
     if not found:
         return {"load_balancer": None, "listeners": []}
-    one = load_balancer(found["LoadBalancers"][0])
-    listeners = pages(client, "describe_listeners", "Listeners", LoadBalancerArn=one["arn"])
+    arn = found["LoadBalancers"][0]["LoadBalancerArn"]
+    attributes = client.describe_load_balancer_attributes(LoadBalancerArn=arn)["Attributes"]
+    listeners = pages(client, "describe_listeners", "Listeners", LoadBalancerArn=arn)
     return {
-        "load_balancer": one,
-        "listeners": [
-            {"arn": listener["ListenerArn"], "port": listener["Port"], "protocol": listener["Protocol"]}
-            for listener in sorted(listeners, key=lambda listener: listener["Port"])
-        ],
+        "load_balancer": load_balancer(found["LoadBalancers"][0], {one["Key"]: one["Value"] for one in attributes}),
+        "listeners": [listener(one) for one in sorted(listeners, key=lambda one: one["Port"])],
     }
 
 

@@ -165,7 +165,7 @@ parameters:
   type: dict
   sample: {/DjangoApp/rds_endpoint: "arn:aws:ssm:us-east-1:123456789012:parameter/DjangoApp/rds_endpoint"}
 load_balancer:
-  description: The application load balancer, or null.
+  description: The application load balancer, or null. C(access_logs) is the bucket and prefix that they go to, null where there are none.
   returned: always
   type: dict
   sample:
@@ -174,12 +174,19 @@ load_balancer:
     dns_name: lab-django-alb-1.us-east-1.elb.amazonaws.com
     zone_id: Z35SXDOTRQ7X7K
     state: active
+    drop_invalid_headers: true
+    access_logs: {bucket: lab-django-static-123456789012, prefix: logs/load-balancer}
 listeners:
-  description: Listeners of the load balancer, sorted by port.
+  description: Listeners of the load balancer, sorted by port. C(certificate_arn) and C(ssl_policy) are null where there is no TLS.
   returned: always
   type: list
   elements: dict
-  sample: [{arn: "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/lab-django-alb/50d/f2f", port: 80, protocol: HTTP}]
+  sample:
+    - arn: arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/lab-django-alb/50d/f2f
+      port: 443
+      protocol: HTTPS
+      certificate_arn: arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d
+      ssl_policy: ELBSecurityPolicy-TLS13-1-2-2021-06
 target_group:
   description: The target group with the health of its targets, or null.
   returned: always

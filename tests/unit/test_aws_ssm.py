@@ -299,3 +299,13 @@ def test_a_client_program_that_fails_is_quoted(start, terminated):
     holder = start(["sh", "-c", "echo Cannot perform start session: no route"])
     assert holder.said == "the session ended: Cannot perform start session: no route"
     assert gone(holder)
+
+
+def test_what_was_sent_is_never_quoted(start):
+    """A shell that is gone lets the terminal repeat what it is sent: a module's arguments, secrets and all."""
+    holder = start(["sh", "-c", r'read -r first; printf "ready-%s \n" "${first##* }"; head -c 900; echo; echo Exiting session with a reason'])
+    client = holder.connect()
+    client.send("true", b"secret " * 200)
+    lost = json.loads(client.stream.readline())["lost"]
+    assert "Exiting session with a reason" in lost
+    assert base64.b64encode(b"secret " * 3).decode()[:20] not in lost and len(lost) < 250

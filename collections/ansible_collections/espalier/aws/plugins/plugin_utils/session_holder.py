@@ -20,6 +20,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import secrets
 import sys
 from pathlib import Path
@@ -30,6 +31,7 @@ import session_wire as wire
 
 # A line of output is short; a command's request is one line.
 LIMIT_BYTES = 1 << 24
+BASE64 = re.compile(rb"[A-Za-z0-9+/=]{40,}")
 # For the shell to end by itself before the session is terminated from outside.
 END_SECONDS = 3
 
@@ -112,8 +114,9 @@ class Terminal:
         line = await self.process.stdout.readline()
         if not line:
             raise Lost(f"the session ended: {self.last_words()}")
-        if line.strip():
-            self.heard = [*self.heard[-4:], line[:500]]
+        # Words of Amazon's client or of the shell. What was sent may come back when the shell is gone, secrets and all: base64, no words.
+        if b" " in line.strip():
+            self.heard = [*self.heard[-4:], BASE64.sub(b"...", line)[:500]]
         return line
 
     def last_words(self) -> str:

@@ -303,7 +303,9 @@ def test_a_client_program_that_fails_is_quoted(start, terminated):
 
 def test_what_was_sent_is_never_quoted(start):
     """A shell that is gone lets the terminal repeat what it is sent: a module's arguments, secrets and all."""
-    holder = start(["sh", "-c", r'read -r first; printf "ready-%s \n" "${first##* }"; head -c 900; echo; echo Exiting session with a reason'])
+    holder = start(
+        ["sh", "-c", r'read -r first; printf "ready-%s \n" "${first##* }"; head -c 900; echo; echo Exiting session with a reason']
+    )
     client = holder.connect()
     client.send("true", b"secret " * 200)
     lost = json.loads(client.stream.readline())["lost"]

@@ -382,3 +382,24 @@ def test_wrong_host_names(domains, word):
 def test_a_second_region(second, days, word):
     found = input_checks.second_region(Input("region", "us-east-1"), Input("second", second), Input("days", days))
     assert word in one(found)["problem"] if word else found == []
+
+
+@pytest.mark.parametrize(
+    ("size", "storage_class", "driver", "enabled", "refused"),
+    [
+        (20, "", False, True, True),
+        (20, "", True, True, False),
+        (20, "fast", False, True, False),
+        (0, "", False, True, False),
+        (20, "", False, False, False),
+    ],
+)
+def test_a_volume_has_a_driver(size, storage_class, driver, enabled, refused):
+    findings = input_checks.storage_driver(
+        Input("monitoring_storage_gib", size),
+        Input("monitoring_storage_class", storage_class),
+        Input("eks_storage", driver),
+        Input("suite_cluster", enabled),
+    )
+    assert [found["variable"] for found in findings] == (["monitoring_storage_gib"] if refused else [])
+    assert all("eks_storage" in found["fix"] and "monitoring_storage_class" in found["fix"] for found in findings)

@@ -58,7 +58,7 @@ VARIANTS = {
         "monitoring_application_namespace": "shop",
         "monitoring_application": "shop",
         "monitoring_storage_gib": 20,
-        "monitoring_storage_class": "gp3",
+        "monitoring_storage_class": "fast",
         "monitoring_alertmanagers": ["alerts.example.com:9093"],
         "monitoring_prometheus_environment": {"AWS_REGION": "eu-central-1"},
         "monitoring_prometheus_url": "https://prometheus.example.com",
@@ -69,6 +69,7 @@ VARIANTS = {
         "monitoring_scrape_interval_seconds": 5,
     },
     "without instances": {"monitoring_ec2": False},
+    "on EBS": {"monitoring_storage_gib": 20},
 }
 
 
@@ -149,13 +150,24 @@ def test_a_volume_where_one_is_asked_for(rendered):
     def data(variant):
         documents = rendered(variant, "prometheus-deployment")
         spec = of_kind(documents, "Deployment")[0]["spec"]["template"]["spec"]
-        return of_kind(documents, "PersistentVolumeClaim"), spec["volumes"][1], spec["containers"][0]["args"]
+        made = of_kind(documents, "PersistentVolumeClaim"), of_kind(documents, "StorageClass")
+        return *made, spec["volumes"][1], spec["containers"][0]["args"]
 
-    claims, volume, arguments = data("defaults")
-    assert not claims and "emptyDir" in volume and not [word for word in arguments if "retention.size" in word]
-    claims, volume, arguments = data("altered")
-    assert claims[0]["spec"]["resources"]["requests"]["storage"] == "20Gi" and claims[0]["spec"]["storageClassName"] == "gp3"
+    claims, classes, volume, arguments = data("defaults")
+    assert not claims + classes and "emptyDir" in volume and not [word for word in arguments if "retention.size" in word]
+    claims, classes, volume, arguments = data("altered")
+    assert claims[0]["spec"]["resources"]["requests"]["storage"] == "20Gi" and claims[0]["spec"]["storageClassName"] == "fast"
+    assert not classes, "the class has a name, so it is somebody else's"
     assert volume["persistentVolumeClaim"]["claimName"] == "prometheus" and "--storage.tsdb.retention.size=17408MB" in arguments
+
+
+def test_a_volume_on_eks_is_encrypted_and_in_the_zone_of_its_pod(rendered):
+    """EKS marks no storage class as the default one: a claim without a class would stay pending."""
+    documents = rendered("on EBS", "prometheus-deployment")
+    (claim,), (made,) = of_kind(documents, "PersistentVolumeClaim"), of_kind(documents, "StorageClass")
+    assert claim["spec"]["storageClassName"] == made["metadata"]["name"] == "monitoring-prometheus"
+    assert made["provisioner"] == "ebs.csi.aws.com" and made["parameters"] == {"type": "gp3", "encrypted": "true"}
+    assert made["volumeBindingMode"] == "WaitForFirstConsumer"
 
 
 def scrape_configs(rendered, variant: str) -> dict[str, dict]:

@@ -238,6 +238,15 @@ def test_an_alert_says_what_is_wrong_and_what_to_do(name):
     assert rule["annotations"]["summary"] and rule["annotations"]["action"]
 
 
+def test_an_alert_names_variables_that_there_are():
+    """What an operator is told to set."""
+    files = [*ROOT.glob("roles/*/defaults/main.yml"), *ROOT.glob("group_vars/*.yml")]
+    known = {name for path in files for name in load_yaml(path) or {}}
+    words = " ".join(text for rule in alerts().values() for text in rule["annotations"].values())
+    named = set(re.findall(rf"\b(?:{'|'.join(sorted({name.partition('_')[0] for name in known}))})_[a-z_]+", words))
+    assert named and named <= known, named - known
+
+
 # ---- dashboards
 
 # What the specification names, and a word of the panel's title that shows it.

@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 
 import pytest
 import yaml
 
-from lab.kubernetes import programs
-from lab.settings import SETTINGS
 from tests.tree import ROOT, VENV_BIN, load_yaml
 from tests.unit.manifests import NEWEST, OLDEST, careless, check_schema, pod_spec, unrestricted
 
@@ -73,7 +70,8 @@ VARIANTS = {
 }
 
 
-@pytest.fixture(scope="module")
+# Of the session: what needs promtool comes at its end.
+@pytest.fixture(scope="session")
 def rendered(tmp_path_factory):
     """Manifests by variant and template."""
     folder = tmp_path_factory.mktemp("manifests")
@@ -188,18 +186,8 @@ def test_pods_nodes_and_instances_are_found(rendered):
     assert set(scrape_configs(rendered, "without instances")) == {"pods", "nodes", "containers"}
 
 
-def promtool(*arguments: object) -> None:
-    executable = shutil.which("promtool", path=f"{programs.folder(SETTINGS)}:{VENV_BIN}:{os.environ['PATH']}")
-    if executable is None:
-        pytest.skip("promtool is not installed: `make lab` builds it, and Debian's package prometheus has it")
-    done = subprocess.run([executable, *map(str, arguments)], capture_output=True, text=True, check=False)
-    if "kubernetes_sd_configs not found" in done.stderr:
-        pytest.skip(f"{executable} was built without the discovery of Kubernetes, as Debian does: `make lab` builds one with it")
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_prometheus_takes_its_configuration(rendered, variant, tmp_path):
+def test_prometheus_takes_its_configuration(promtool, rendered, variant, tmp_path):
     (configuration,) = rendered(variant, "prometheus-config")
     for name, text in configuration["data"].items():
         # Only Prometheus in a pod has these.
@@ -212,7 +200,7 @@ def test_prometheus_takes_its_configuration(rendered, variant, tmp_path):
 
 
 @pytest.mark.parametrize("path", ALERT_TESTS, ids=lambda path: path.stem)
-def test_alert_rules(path):
+def test_alert_rules(promtool, path):
     promtool("test", "rules", path)
 
 

@@ -35,7 +35,7 @@ def write(folder, *instances: str, release: str = "", cluster: dict | None = Non
     values = {"outputs_stack": stack, "outputs_path": str(folder / "outputs.json"), "outputs_release": release, **inputs}
     (folder / "play.yml").write_text(json.dumps(PLAY), "utf-8")
     command = [VENV_BIN / "ansible-playbook", "-i", "inventories/lab/hosts.yml", folder / "play.yml", "-e", json.dumps(values)]
-    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "changed=0" in done.stdout
     return json.loads((folder / "outputs.json").read_text("utf-8"))

@@ -29,6 +29,7 @@ VALUES = {
     "app_domains": [f"www.{ZONE}"],
     "static_bucket_tls_only": False,
     "session_bucket_tls_only": False,
+    "load_balancer_controller_install": False,
     "suite_outputs_path": str(FOLDER / "outputs.json"),
 }
 AWS = {

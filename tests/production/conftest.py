@@ -31,6 +31,7 @@ VALUES = {
     "session_bucket_tls_only": False,
     "load_balancer_controller_install": False,
     "suite_outputs_path": str(FOLDER / "outputs.json"),
+    "suite_kubeconfig": str(FOLDER / "kubeconfig"),
 }
 AWS = {
     "AWS_CONFIG_FILE": str(ROOT / "lab" / "aws" / "config"),

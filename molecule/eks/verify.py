@@ -219,6 +219,17 @@ def test_kubeconfig_makes_a_token_of_the_caller(defaults):
     assert timedelta(minutes=13) < until - now < timedelta(minutes=15), "EKS takes a token for a quarter of an hour"
 
 
+def test_a_second_group_beside_the_first(defaults):
+    """As docs/cluster.md has one take another's place. It goes with the cluster, though no inventory names it: a cluster with nodes stays."""
+    eks, first = defaults.client("eks"), node_group(defaults)
+    if "django-workers-2" not in eks.list_nodegroups(clusterName="django-app")["nodegroups"]:
+        eks.create_nodegroup(
+            clusterName="django-app", nodegroupName="django-workers-2", nodeRole=first["nodeRole"], subnets=first["subnets"],
+            instanceTypes=["t3.large"], tags=first["tags"],
+        )  # fmt: skip
+    assert len(eks.list_nodegroups(clusterName="django-app")["nodegroups"]) == 2
+
+
 def test_gone(account):
     for name, _group in NAMES.values():
         with pytest.raises(ClientError, match="ResourceNotFoundException"):

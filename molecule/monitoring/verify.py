@@ -44,8 +44,10 @@ def test_workloads(account, namespaces):
 
 def test_a_volume_where_one_is_asked_for(account, namespaces):
     claims = get("persistentvolumeclaims", "--namespace", namespaces[0])["items"]
-    sizes = [claim["spec"]["resources"]["requests"]["storage"] for claim in claims]
-    assert sizes == (["20Gi"] if account.environment == "altered" else [])
+    found = [(claim["spec"]["resources"]["requests"]["storage"], claim["spec"]["storageClassName"]) for claim in claims]
+    assert found == ([("20Gi", "watch-prometheus")] if account.environment == "altered" else [])
+    classes = {one["metadata"]["name"]: one["parameters"] for one in get("storageclasses")["items"]}
+    assert classes == {"watch-prometheus": {"type": "gp3", "encrypted": "true"}}
 
 
 def test_the_namespace_is_restricted(namespaces):
@@ -97,5 +99,5 @@ def test_gone(namespaces):
     assert own not in {one["metadata"]["name"] for one in get("namespaces")["items"]}
     for kind in ("roles", "rolebindings", "jobs"):
         assert get(kind, "--namespace", application, "--selector", "app.kubernetes.io/part-of=monitoring")["items"] == [], kind
-    for kind in ("clusterroles", "clusterrolebindings"):
+    for kind in ("clusterroles", "clusterrolebindings", "storageclasses"):
         assert f"{own}-prometheus" not in {one["metadata"]["name"] for one in get(kind)["items"]}

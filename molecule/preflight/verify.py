@@ -18,6 +18,7 @@ BAD = {
     "suite_datbase_secret": "shop",
     "database_storage_gib": "1",
     "load_balancer_health_timeout_seconds": "60",
+    "monitoring_storage_gib": "20",
 }
 
 

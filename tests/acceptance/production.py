@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from tests.acceptance import cluster
 from tests.acceptance.compute import launch_template_data, security_groups_of_template
 from tests.acceptance.network import default_route, nat_gateways
 from tests.acceptance.system import System, only, tags_of
@@ -217,6 +218,48 @@ def group_of_instances(system: System) -> dict:
     return system.auto_scaling_group()
 
 
+def endpoint(system: System) -> dict:
+    """How the cluster's API server is reached."""
+    return cluster.find(system)["resourcesVpcConfig"]
+
+
+def control_plane_logs(system: System) -> set[str]:
+    entries = cluster.find(system)["logging"]["clusterLogging"]
+    return {log for entry in entries if entry["enabled"] for log in entry["types"]}
+
+
+def nodes_are_private(system: System) -> bool:
+    """In private subnets, without an address of the internet and without SSH; and they need none to find the API server."""
+    eks, name = system.client("eks"), cluster.find(system)["name"]
+    groups = [
+        eks.describe_nodegroup(clusterName=name, nodegroupName=group)["nodegroup"]
+        for group in eks.list_nodegroups(clusterName=name)["nodegroups"]
+    ]
+    private = {subnet["SubnetId"] for subnet in system.subnets("private")}
+    machines = system.instances("node")
+    assert groups and machines, "there are no nodes to look at"
+    inside = all(set(group["subnets"]) <= private and not group.get("remoteAccess") for group in groups)
+    return inside and endpoint(system)["endpointPrivateAccess"] and not any("PublicIpAddress" in machine for machine in machines)
+
+
+def kubernetes_secrets_are_encrypted(system: System) -> bool:
+    """With a key of the account, which turns with the years."""
+    entry = only(cluster.find(system)["encryptionConfig"], "encryption")
+    kms, key = system.client("kms"), entry["provider"]["keyArn"]
+    manager = kms.describe_key(KeyId=key)["KeyMetadata"]["KeyManager"]
+    return entry["resources"] == ["secrets"] and manager == "CUSTOMER" and kms.get_key_rotation_status(KeyId=key)["KeyRotationEnabled"]
+
+
+def kubernetes_is_supported(system: System) -> bool:
+    """By EKS, in its standard support."""
+    found = system.client("eks").describe_cluster_versions(clusterVersions=[cluster.find(system)["version"]])["clusterVersions"]
+    return only(found, "version")["versionStatus"] == "STANDARD_SUPPORT"
+
+
+def repository(system: System) -> dict:
+    return only(system.client("ecr").describe_repositories(repositoryNames=[f"{system.prefix}-app"])["repositories"], "repository")
+
+
 def database(key: str, wanted: object = True) -> Callable[[System], bool]:
     return lambda system: system.database().get(key) == wanted
 
@@ -375,22 +418,48 @@ CHECKS: tuple[Check, ...] = (
     Check(("CKV_AWS_62", "CKV_AWS_63"), "no administrator, no star", nobody_is_administrator),
     # Containers
     Check(
-        ("CKV_AWS_37", "CKV_AWS_38", "CKV_AWS_39", "CKV_AWS_58", "CKV_AWS_100", "CKV_AWS_339"),
-        "EKS",
-        reason="asked of the cluster where there is one",
+        ("CKV_AWS_37", "eks_control_plane_logging_all_types_enabled"),
+        "all logs of the control plane",
+        lambda system: control_plane_logs(system) == {"api", "audit", "authenticator", "controllerManager", "scheduler"},
     ),
     Check(
-        (
-            "eks_cluster_not_publicly_accessible",
-            "eks_cluster_private_nodes_enabled",
-            "eks_cluster_kms_cmk_encryption_in_secrets_enabled",
-            "eks_cluster_deletion_protection_enabled",
-            "eks_control_plane_logging_all_types_enabled",
-        ),
-        "EKS, as Prowler asks",
-        reason="asked of the cluster where there is one",
+        ("CKV_AWS_38", "eks_cluster_not_publicly_accessible"),
+        "API server not open to everybody",
+        lambda system: "0.0.0.0/0" not in endpoint(system)["publicAccessCidrs"],
     ),
-    Check(("CKV_AWS_51",), "image tags that stay", reason="asked of the registry where there is one"),
+    Check(
+        ("CKV_AWS_39",),
+        "API server without a public endpoint",
+        reason="it is reached from the networks that the operator names; eks_endpoint_public_access: false closes it",
+    ),
+    Check(
+        ("CKV_AWS_58", "eks_cluster_kms_cmk_encryption_in_secrets_enabled"),
+        "Kubernetes secrets encrypted",
+        kubernetes_secrets_are_encrypted,
+    ),
+    Check(("CKV_AWS_100", "eks_cluster_private_nodes_enabled"), "nodes private, and closed to SSH", nodes_are_private),
+    Check(
+        ("eks_cluster_deletion_protection_enabled",),
+        "cluster protected against deletion",
+        lambda system: cluster.find(system)["deletionProtection"],
+    ),
+    Check(("CKV_AWS_339", "eks_cluster_uses_a_supported_version"), "a Kubernetes that is supported", kubernetes_is_supported),
+    Check(("CKV_AWS_51",), "image tags that stay", lambda system: repository(system)["imageTagMutability"] == "IMMUTABLE"),
+    Check(
+        ("CKV_AWS_163", "ecr_repositories_scan_images_on_push_enabled"),
+        "images scanned",
+        lambda system: repository(system)["imageScanningConfiguration"]["scanOnPush"],
+    ),
+    Check(
+        ("ecr_repositories_lifecycle_policy_enabled",),
+        "old images expire",
+        lambda system: bool(system.client("ecr").get_lifecycle_policy(repositoryName=f"{system.prefix}-app")["lifecyclePolicyText"]),
+    ),
+    Check(
+        ("CKV_AWS_136",),
+        "images encrypted with a KMS key",
+        reason="S3's own encryption; ecr_kms_key_arn names a key, at creation only",
+    ),
 )
 
 

@@ -29,7 +29,9 @@ VALUES = {
     "app_domains": [f"www.{ZONE}"],
     "static_bucket_tls_only": False,
     "session_bucket_tls_only": False,
+    "load_balancer_controller_install": False,
     "suite_outputs_path": str(FOLDER / "outputs.json"),
+    "suite_kubeconfig": str(FOLDER / "kubeconfig"),
 }
 AWS = {
     "AWS_CONFIG_FILE": str(ROOT / "lab" / "aws" / "config"),

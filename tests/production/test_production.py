@@ -8,7 +8,7 @@ from tests.acceptance.production import CHECKS, table
 from tests.tree import ROOT
 
 # The application needs machines that boot; tests/e2e has them.
-WITHOUT_MACHINES = ("--tags", "network,data,edge,compute")
+WITHOUT_MACHINES = ("--tags", "network,data,edge,compute,cluster")
 
 
 def words(done) -> str:
@@ -65,8 +65,8 @@ def removed(built):
     """Refused while it is protected, then removed."""
     refused = built.play("playbooks/destroy.yml", destroy_confirmation="django")
     assert refused.returncode != 0 and "is protected against deletion" in " ".join(refused.stdout.split()), words(refused)
-    unprotected = {"database_deletion_protection": False, "load_balancer_deletion_protection": False}
-    lifted = built.play("site.yml", "--tags", "data,edge", **unprotected)
+    unprotected = {f"{part}_deletion_protection": False for part in ("database", "load_balancer", "eks")}
+    lifted = built.play("site.yml", "--tags", "data,edge,cluster", **unprotected)
     assert lifted.returncode == 0, words(lifted)
     return built.play("playbooks/destroy.yml", destroy_confirmation="django", **unprotected)
 

@@ -10,6 +10,7 @@ import base64
 import gzip
 import json
 import shutil
+import subprocess
 import threading
 import time
 import urllib.request
@@ -30,7 +31,7 @@ from tests.acceptance.kubectl import (
     ready,
     run,
 )
-from tests.acceptance.kubernetes import address, check_pods_are_not_the_database_s_master, database_users
+from tests.acceptance.kubernetes import address, check_pods_are_not_the_database_s_master, database_users, get
 from tests.acceptance.system import System
 from tests.e2e.leftovers import leftovers
 from tests.e2e.steps import nothing_changed, succeeded
@@ -50,6 +51,9 @@ WITH_KUBERNETES = {"SKIP": ""}
 def system(recorder) -> System:
     """The tags of Kubernetes one by one, each alone, on top of a system that has no cluster yet. The whole of site.yml is `make lab`'s."""
     succeeded(recorder.lab("up", seconds=300, environment=WITH_KUBERNETES))
+    planned = succeeded(recorder.playbook("site.yml --check, in an empty account", "site.yml", "--check", seconds=1800))
+    assert planned.total("changed"), "a plan of everything has nothing to do"
+    assert System().client("eks").list_clusters()["clusters"] == [], "the plan has made a cluster"
     succeeded(recorder.playbook("site.yml without a cluster", "site.yml", "--skip-tags", "cluster,monitoring", seconds=1800))
     for tag in ("cluster", "app", "monitoring"):
         succeeded(recorder.playbook(f"site.yml --tags {tag}", "site.yml", "--tags", tag, seconds=3600))
@@ -87,13 +91,46 @@ def history() -> list[dict]:
 def test_again_nothing_changes(recorder, system):
     for tag in ("cluster", "app", "monitoring"):
         nothing_changed(recorder.playbook(f"site.yml --tags {tag}, again", "site.yml", "--tags", tag))
-    nothing_changed(recorder.playbook("site.yml --check --tags app,monitoring", "site.yml", "--check", "--tags", "app,monitoring"))
+    tags = "cluster,app,monitoring"
+    nothing_changed(recorder.playbook(f"site.yml --check --tags {tags}", "site.yml", "--check", "--tags", tags))
 
 
-def test_everything_passes_the_api_servers_dry_run(system):
+def test_the_chart_passes_the_api_servers_dry_run(system):
     """What runs, sent again as it was applied, to every admission plugin there is."""
     manifest = helm("get", "manifest", "django-app").stdout
     kubectl("--namespace", APPLICATION, "apply", "--server-side", "--dry-run=server", "--force-conflicts", "-f", "-", stdin=manifest)
+
+
+def test_the_manifests_pass_the_api_servers_dry_run(recorder, system):
+    """k8s/ as it is and with what the lab leaves out, by a plan, which asks the API server itself and keeps nothing."""
+    values = {"monitoring_storage_gib": 20, "monitoring_alertmanagers": ["alerts.example.com:9093"], "monitoring_kubelet_verify": True}
+    planned = succeeded(recorder.playbook("k8s/ with a volume, dry run", "playbooks/monitoring.yml", "--check", "-e", json.dumps(values)))
+    assert [task for task in planned.changed_tasks() if "Manifests" in task], planned.tail()
+    assert objects("persistentvolumeclaims", MONITORING) + objects("storageclasses") == [], "the plan was carried out"
+    wrong = json.dumps({**values, "monitoring_storage_class": "No Name"})
+    refused = recorder.playbook("k8s/ with a wrong class, dry run", "playbooks/monitoring.yml", "--check", "-e", wrong)
+    assert refused.returncode and "spec.storageClassName" in refused.output, f"the API server has not looked at it\n{refused.tail()}"
+
+
+def test_nobody_can_do_anything_in_the_image(recorder, system):
+    """As whoever breaks into the application would find it."""
+    pod = pods()[0]
+
+    def inside(script: str) -> subprocess.CompletedProcess[str]:
+        return run("kubectl", "--namespace", APPLICATION, "exec", pod["metadata"]["name"], "--", "sh", "-c", script, check=False)
+
+    assert inside("id -u").stdout.strip() == "10001"
+    for program in ("gcc", "cc", "make", "pip", "pip3", "sudo"):
+        assert inside(f"command -v {program}").returncode != 0, f"{program} is in the image"
+    assert "No module named pip" in inside("python3 -m pip --version").stderr
+    for folder in ("/", "/srv/app", "/usr/bin", "/etc"):
+        refused = inside(f"touch {folder}/intruder")
+        assert refused.returncode != 0 and "Read-only file system" in refused.stderr, f"{folder} can be written: {refused}"
+    assert inside("touch /tmp/note /data/note && rm /tmp/note /data/note").returncode == 0
+    node = json.loads(kubectl("get", "node", pod["spec"]["nodeName"], "--output", "json"))
+    names = {pod["spec"]["containers"][0]["image"], pod["status"]["containerStatuses"][0]["imageID"]}
+    (size,) = {image["sizeBytes"] for image in node["status"]["images"] if names & set(image["names"])}
+    recorder.say(f"        {size / 2**20:.0f} MiB, as the node has pulled it")
 
 
 def test_a_pod_that_is_not_restricted_is_refused(system):
@@ -169,30 +206,33 @@ def test_an_upgrade_that_fails_is_rolled_back_and_fails_no_request(recorder, sys
     assert history()[-1]["status"] == "deployed" and "Rollback" in history()[-1]["description"]
 
 
+def newest_record() -> dict:
+    """The Secret in which Helm keeps the newest revision."""
+    secrets = objects("secrets", APPLICATION, "owner=helm,name=django-app")
+    return max(secrets, key=lambda secret: int(secret["metadata"]["labels"]["version"]))
+
+
+def leave_unfinished(record: dict, revision: int, status: str) -> None:
+    """A revision as Helm leaves it when it is killed in the middle, made of the record of another one."""
+    content = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(record["data"]["release"]))))
+    content["version"] = revision
+    content["info"]["status"] = status
+    metadata = {
+        "name": f"sh.helm.release.v1.django-app.v{revision}",
+        "namespace": APPLICATION,
+        "labels": {**record["metadata"]["labels"], "version": str(revision), "status": status},
+    }
+    release = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(content).encode()))).decode()
+    kubectl("apply", "-f", "-", stdin=json.dumps({**record, "metadata": metadata, "data": {"release": release}}))
+    assert history()[-1]["status"] == status
+
+
 def test_an_upgrade_that_was_killed_is_continued(recorder, system):
     """Helm itself refuses a release in the middle of an upgrade for ever."""
-    secrets = [one["metadata"]["name"] for one in objects("secrets", APPLICATION, "owner=helm,name=django-app")]
-    newest = max(secrets, key=lambda name: int(name.rpartition(".v")[2]))
-    revision = int(newest.rpartition(".v")[2]) + 1
-    copy = json.loads(kubectl("--namespace", APPLICATION, "get", "secret", newest, "--output", "json"))
-    copy["metadata"] = {
-        "name": newest.replace(f".v{revision - 1}", f".v{revision}"),
-        "namespace": APPLICATION,
-        "labels": {**copy["metadata"]["labels"], "version": str(revision), "status": "pending-upgrade"},
-    }
-    copy["data"]["release"] = pending(copy["data"]["release"], revision)
-    kubectl("apply", "-f", "-", stdin=json.dumps(copy))
-    assert history()[-1]["status"] == "pending-upgrade"
+    newest = newest_record()
+    leave_unfinished(newest, int(newest["metadata"]["labels"]["version"]) + 1, "pending-upgrade")
     succeeded(recorder.playbook("after a killed upgrade", "playbooks/app_chart.yml"))
     assert history()[-1]["status"] == "deployed"
-
-
-def pending(release: str, revision: int) -> str:
-    """Helm's record of a release, as it is while an upgrade runs."""
-    content = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(release))))
-    content["version"] = revision
-    content["info"]["status"] = "pending-upgrade"
-    return base64.b64encode(base64.b64encode(gzip.compress(json.dumps(content).encode()))).decode()
 
 
 def test_a_node_is_drained_and_no_request_fails(recorder, system):
@@ -214,6 +254,9 @@ def test_the_autoscaler_goes_up_under_load_and_back(recorder, system):
     with Load(address(system), rate=200, connections=60) as load:
         until(lambda: len([pod for pod in pods() if ready(pod)]) > 2, 300, "no pod was added")
         recorder.say(f"        scaled to {len(pods())} pods after {time.monotonic() - began:.0f} s: {load.felt.summary()}")
+        # What the autoscaler does is no drift.
+        nothing_changed(recorder.playbook("site.yml --check --tags app, while scaled", "site.yml", "--check", "--tags", "app"))
+        assert len(pods()) > 2, "the plan met a Deployment that was small again"
     quiet = time.monotonic()
     until(lambda: len(pods()) == 2, 400, "the added pods were not taken away")
     recorder.say(f"        back to 2 pods {time.monotonic() - quiet:.0f} s after the load")
@@ -228,8 +271,30 @@ def test_a_rollback_of_the_release_serves_the_one_before(recorder, system):
     succeeded(recorder.playbook("and forward again", "playbooks/app_chart.yml"))
 
 
+def hide_the_table(hidden: bool) -> None:
+    """Of the entries: a page without it is an error of the application, which every check of health outlives."""
+    before, after = ("guestbook_entry", "guestbook_hidden") if hidden else ("guestbook_hidden", "guestbook_entry")
+    statement = f"from django.db import connection; connection.cursor().execute('ALTER TABLE {before} RENAME TO {after}')"
+    kubectl("--namespace", APPLICATION, "exec", pods()[0]["metadata"]["name"], "--", "/srv/app/manage", "shell", "-c", statement)
+
+
+def fail_some_requests(system: System) -> None:
+    """On every pod and every instance, so many that each has its share."""
+    hide_the_table(True)
+    try:
+        statuses = {get(f"{base}/")[0] for base in (address(system), system.app_url) for _ in range(12)}
+    finally:
+        hide_the_table(False)
+    assert statuses == {500}
+
+
+def told(answer: list[dict]) -> bool:
+    """A number: 0 / 0 draws an empty panel as no data does."""
+    return any(one["value"][1] != "NaN" for one in answer)
+
+
 def test_every_panel_has_data_after_a_minute_of_load(recorder, system):
-    """Both platforms are asked, for both are watched."""
+    """Both platforms are asked, for both are watched; and each has failed at something, twice, since a rate needs two samples."""
     stopping = threading.Event()
 
     def wander() -> None:
@@ -243,13 +308,20 @@ def test_every_panel_has_data_after_a_minute_of_load(recorder, system):
     thread = threading.Thread(target=wander, daemon=True)
     with Load(address(system), rate=RATE):
         thread.start()
-        time.sleep(60)
+        fail_some_requests(system)
+        time.sleep(30)
+        fail_some_requests(system)
+        time.sleep(30)
         with prometheus() as watcher:
             asked = [(board.stem, *one) for board in BOARDS for one in expressions(board)]
-            empty = [one for one in asked if not watcher.query(one[2])]
+            answers = {one: watcher.query(one[2]) for one in asked}
     stopping.set()
     recorder.say(f"        {len(asked)} expressions")
+    empty = [one for one, answer in answers.items() if not told(answer)]
     assert len(asked) > 40 and not empty, empty
+    # What has an answer even when nothing fails shows what has failed.
+    (failing,) = [answer for (_board, title, _expression), answer in answers.items() if title == "Server errors by route"]
+    assert [one for one in failing if one["metric"].get("route") == "/" and float(one["value"][1]) > 0], failing
 
 
 def test_grafana_lists_three_dashboards(recorder, system):
@@ -349,10 +421,12 @@ def test_the_doctor_names_it_and_the_fix_mends_it(recorder, system, name):
 
 
 def test_uninstall_and_install(recorder, system):
-    """The release goes, the next run brings it back, and its address with it."""
+    """The release goes, the next run brings it back, and its address with it; also where a first install was killed meanwhile."""
+    former = newest_record()
     helm("uninstall", "django-app", "--wait", "--timeout", "5m", seconds=320)
     assert not pods()
-    succeeded(recorder.playbook("the chart, from nothing", "playbooks/app_chart.yml"))
+    leave_unfinished(former, 1, "pending-install")
+    succeeded(recorder.playbook("the chart, from an install that was killed", "playbooks/app_chart.yml"))
     until(lambda: len([pod for pod in pods() if ready(pod)]) == 2, 120, "the pods did not come back")
     with Load(address(system), rate=10) as load:
         time.sleep(5)

@@ -230,10 +230,22 @@ def test_another_environment_is_out_of_reach(system):
 # ---- removal, and what nobody used
 
 
+def interface_of_a_pod(system) -> str:
+    """As vpc-cni leaves one behind when its node goes first: nothing but its own tag says whose it was."""
+    tags = [{"Key": "cluster.k8s.amazonaws.com/name", "Value": system.expected("suite_cluster_name", "django-app")}]
+    made = system.client("ec2").create_network_interface(
+        SubnetId=system.subnets("private")[0]["SubnetId"], TagSpecifications=[{"ResourceType": "network-interface", "Tags": tags}]
+    )
+    return made["NetworkInterface"]["NetworkInterfaceId"]
+
+
 @pytest.mark.build
 def test_destroy(recorder, system):
+    interface = interface_of_a_pod(system)
     succeeded(recorder.playbook("destroy as the deployment role", "playbooks/destroy.yml", *OPTIONS, "-e", "destroy_confirmation=django"))
     assert refusals(ROLE) == []
+    removed = {resource.rpartition("/")[2] for action, resource in recorded()[ROLE] if action == "ec2:DeleteNetworkInterface"}
+    assert interface in removed
     assert system.described("describe_vpcs", "Vpcs") == []
 
 

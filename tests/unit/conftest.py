@@ -1,6 +1,9 @@
-"""Make the in-repo collection importable beside the collections of the `ansible` package, as Ansible itself does."""
+"""The in-repo collection is importable beside those of the `ansible` package, as Ansible itself does it; promtool is built meanwhile."""
 
 from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
 
 import ansible_collections
 import botocore.loaders
@@ -8,7 +11,9 @@ import botocore.session
 import pytest
 from moto import mock_aws
 
+from lab.go import BuildError
 from tests.tree import ROOT
+from tests.unit.promtool import Build
 
 # Each test begins and ends with a new account: with service models that are read once.
 LOADER = botocore.loaders.create_loader()
@@ -25,6 +30,46 @@ def small_accounts():
         patch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
         patch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "false")
         yield
+
+
+BUILDING = pytest.StashKey[Build]()
+
+
+def wants_promtool(item: pytest.Item) -> bool:
+    return "promtool" in getattr(item, "fixturenames", ())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """After everything else: until then it is built, the first time, which takes some minutes of a core that mostly idles."""
+    items.sort(key=wants_promtool)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if any(map(wants_promtool, session.items)) and not session.config.option.collectonly:
+        session.config.stash[BUILDING] = Build()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if BUILDING in session.config.stash:
+        session.config.stash[BUILDING].close()
+
+
+@pytest.fixture(scope="session")
+def promtool(pytestconfig) -> Callable:
+    """Runs it, and fails with its words."""
+    plugins = pytestconfig.pluginmanager
+    # Uncaptured, so that its progress is seen.
+    with plugins.get_plugin("capturemanager").global_and_fixture_disabled():
+        try:
+            program = pytestconfig.stash[BUILDING].await_program(plugins.get_plugin("terminalreporter").write_line)
+        except BuildError as error:
+            pytest.skip(f"promtool cannot be built on this machine: {error}")
+
+    def run(*arguments: object) -> None:
+        done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return run
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import kubernetes_validate
 
 # The oldest version in EKS's extended support: https://docs.aws.amazon.com/eks/latest/userguide/kubernetes-versions.html
-OLDEST = "1.31"
+OLDEST = "1.32"
 NEWEST = "1.35"
 
 VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}

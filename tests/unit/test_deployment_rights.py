@@ -13,9 +13,10 @@ from pathlib import Path
 
 import botocore.loaders
 import pytest
+from ansible_collections.espalier.aws.plugins.modules import cluster_leftovers
 from botocore import xform_name
 
-from lab.api.policies import as_list, like
+from lab.api.policies import as_list, like, verdict
 from tests.tree import ROOT, VENV_BIN, tracked
 
 PLUGINS = "collections/ansible_collections/espalier/aws/plugins"
@@ -130,3 +131,15 @@ def test_what_names_its_documents_and_logs_has_a_name(statements):
     """An optional log group that is off leaves nothing behind."""
     resources = [one for statement in statements for one in as_list(statement["Resource"])]
     assert not [one for one in resources if one.endswith((":log-group:", ":log-group::*", ":document/"))]
+
+
+def test_what_a_cluster_left_may_be_removed_by_each_of_its_tags(environment, statements):
+    """cluster_leftovers finds things by one tag of several, and each of their makers sets only its own."""
+    source = ROOT / PLUGINS / "modules" / "cluster_leftovers.py"
+    deletions = {name for actions in asked(source) for name in actions if ":Delete" in name}
+    assert len(deletions) == 5
+    for cluster, answer in (("django-app", "Allow" if environment == "production" else "nothing"), ("another", "nothing")):
+        for key, value in cluster_leftovers.owned(cluster).items():
+            circumstances = {f"aws:ResourceTag/{key}": value}
+            judged = {name: verdict(statements, name, "arn:aws:any:us-east-1:123456789012:thing/1", circumstances) for name in deletions}
+            assert set(judged.values()) == {answer}, f"{key}: {value}: {judged}"

@@ -181,6 +181,25 @@ def test_a_node_group_is_made_once_and_removed_once(run, nodes):  # noqa: F811
     }
 
 
+def test_without_a_name_every_group_of_the_cluster_goes(run, nodes, account):  # noqa: F811
+    assert run("eks_node_group", cluster="another", state="absent")["changed"] is False, "a cluster that there is not has none"
+    for name in ("workers", "workers-2"):
+        run("eks_node_group", **{**nodes, "name": name})
+    client("eks").create_nodegroup(clusterName=NAME, nodegroupName="by-hand", nodeRole=account.role, subnets=account.subnets)
+    account.step()
+    everything = {"cluster": NAME, "state": "absent"}
+    assert run("eks_node_group", check_mode=True, **everything)["changed"] is True
+    assert len(client("eks").list_nodegroups(clusterName=NAME)["nodegroups"]) == 3
+    assert run("eks_node_group", wait=False, **everything)["changed"] is True
+    left = [client("eks").describe_nodegroup(clusterName=NAME, nodegroupName=name)["nodegroup"] for name in ("workers", "by-hand")]
+    assert [one["status"] for one in left] == ["DELETING", "DELETING"], "one waited for the other"
+    assert run("eks_node_group", **everything)["node_group"] is None
+    assert client("eks").list_nodegroups(clusterName=NAME)["nodegroups"] == []
+    assert run("eks_node_group", **everything)["changed"] is False
+    refused = run("eks_node_group", **{key: value for key, value in nodes.items() if key != "name"})
+    assert refused["failed"] and "name" in refused["msg"]
+
+
 def test_what_scaling_did_is_not_undone(run, nodes):  # noqa: F811
     run("eks_node_group", **nodes, max_size=5)
     client("eks").update_nodegroup_config(

@@ -403,3 +403,24 @@ def test_the_names_that_the_suite_finds_are_the_roles_own():
     assert {variable: defaults[variable] for variable in names.values()} == {
         variable: f"{{{{ suite_name_prefix }}}}-{end}" for end, variable in names.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("size", "storage_class", "driver", "enabled", "refused"),
+    [
+        (20, "", False, True, True),
+        (20, "", True, True, False),
+        (20, "fast", False, True, False),
+        (0, "", False, True, False),
+        (20, "", False, False, False),
+    ],
+)
+def test_a_volume_has_a_driver(size, storage_class, driver, enabled, refused):
+    findings = input_checks.storage_driver(
+        Input("monitoring_storage_gib", size),
+        Input("monitoring_storage_class", storage_class),
+        Input("eks_storage", driver),
+        Input("suite_cluster", enabled),
+    )
+    assert [found["variable"] for found in findings] == (["monitoring_storage_gib"] if refused else [])
+    assert all("eks_storage" in found["fix"] and "monitoring_storage_class" in found["fix"] for found in findings)

@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 
 import pytest
 import yaml
 
-from lab.kubernetes import programs
-from lab.settings import SETTINGS
 from tests.tree import ROOT, VENV_BIN, load_yaml
 from tests.unit.manifests import NEWEST, OLDEST, careless, check_schema, pod_spec, unrestricted
 
@@ -59,7 +56,7 @@ VARIANTS = {
         "monitoring_application_namespace": "shop",
         "monitoring_application": "shop",
         "monitoring_storage_gib": 20,
-        "monitoring_storage_class": "gp3",
+        "monitoring_storage_class": "fast",
         "monitoring_alertmanagers": ["alerts.example.com:9093"],
         "monitoring_prometheus_environment": {"AWS_REGION": "eu-central-1"},
         "monitoring_prometheus_url": "https://prometheus.example.com",
@@ -72,10 +69,12 @@ VARIANTS = {
     "without instances": {"monitoring_ec2": False},
     # One digest in forty is a number to YAML.
     "a digest of digits": {"__monitoring_database_revision": "82882369"},
+    "on EBS": {"monitoring_storage_gib": 20},
 }
 
 
-@pytest.fixture(scope="module")
+# Of the session: what needs promtool comes at its end.
+@pytest.fixture(scope="session")
 def rendered(tmp_path_factory):
     """Manifests by variant and template."""
     folder = tmp_path_factory.mktemp("manifests")
@@ -171,13 +170,24 @@ def test_a_volume_where_one_is_asked_for(rendered):
     def data(variant):
         documents = rendered(variant, "prometheus-deployment")
         spec = of_kind(documents, "Deployment")[0]["spec"]["template"]["spec"]
-        return of_kind(documents, "PersistentVolumeClaim"), spec["volumes"][1], spec["containers"][0]["args"]
+        made = of_kind(documents, "PersistentVolumeClaim"), of_kind(documents, "StorageClass")
+        return *made, spec["volumes"][1], spec["containers"][0]["args"]
 
-    claims, volume, arguments = data("defaults")
-    assert not claims and "emptyDir" in volume and not [word for word in arguments if "retention.size" in word]
-    claims, volume, arguments = data("altered")
-    assert claims[0]["spec"]["resources"]["requests"]["storage"] == "20Gi" and claims[0]["spec"]["storageClassName"] == "gp3"
+    claims, classes, volume, arguments = data("defaults")
+    assert not claims + classes and "emptyDir" in volume and not [word for word in arguments if "retention.size" in word]
+    claims, classes, volume, arguments = data("altered")
+    assert claims[0]["spec"]["resources"]["requests"]["storage"] == "20Gi" and claims[0]["spec"]["storageClassName"] == "fast"
+    assert not classes, "the class has a name, so it is somebody else's"
     assert volume["persistentVolumeClaim"]["claimName"] == "prometheus" and "--storage.tsdb.retention.size=17408MB" in arguments
+
+
+def test_a_volume_on_eks_is_encrypted_and_in_the_zone_of_its_pod(rendered):
+    """EKS marks no storage class as the default one: a claim without a class would stay pending."""
+    documents = rendered("on EBS", "prometheus-deployment")
+    (claim,), (made,) = of_kind(documents, "PersistentVolumeClaim"), of_kind(documents, "StorageClass")
+    assert claim["spec"]["storageClassName"] == made["metadata"]["name"] == "monitoring-prometheus"
+    assert made["provisioner"] == "ebs.csi.aws.com" and made["parameters"] == {"type": "gp3", "encrypted": "true"}
+    assert made["volumeBindingMode"] == "WaitForFirstConsumer"
 
 
 def scrape_configs(rendered, variant: str) -> dict[str, dict]:
@@ -198,18 +208,8 @@ def test_pods_nodes_and_instances_are_found(rendered):
     assert set(scrape_configs(rendered, "without instances")) == {"pods", "nodes", "containers"}
 
 
-def promtool(*arguments: object) -> None:
-    executable = shutil.which("promtool", path=f"{programs.folder(SETTINGS)}:{VENV_BIN}:{os.environ['PATH']}")
-    if executable is None:
-        pytest.skip("promtool is not installed: `make lab` builds it, and Debian's package prometheus has it")
-    done = subprocess.run([executable, *map(str, arguments)], capture_output=True, text=True, check=False)
-    if "kubernetes_sd_configs not found" in done.stderr:
-        pytest.skip(f"{executable} was built without the discovery of Kubernetes, as Debian does: `make lab` builds one with it")
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_prometheus_takes_its_configuration(rendered, variant, tmp_path):
+def test_prometheus_takes_its_configuration(promtool, rendered, variant, tmp_path):
     (configuration,) = rendered(variant, "prometheus-config")
     for name, text in configuration["data"].items():
         # Only Prometheus in a pod has these.
@@ -222,7 +222,7 @@ def test_prometheus_takes_its_configuration(rendered, variant, tmp_path):
 
 
 @pytest.mark.parametrize("path", ALERT_TESTS, ids=lambda path: path.stem)
-def test_alert_rules(path):
+def test_alert_rules(promtool, path):
     promtool("test", "rules", path)
 
 
@@ -246,6 +246,15 @@ def test_an_alert_says_what_is_wrong_and_what_to_do(name):
     rule = alerts()[name]
     assert rule["labels"]["severity"] in ("critical", "warning")
     assert rule["annotations"]["summary"] and rule["annotations"]["action"]
+
+
+def test_an_alert_names_variables_that_there_are():
+    """What an operator is told to set."""
+    files = [*ROOT.glob("roles/*/defaults/main.yml"), *ROOT.glob("group_vars/*.yml")]
+    known = {name for path in files for name in load_yaml(path) or {}}
+    words = " ".join(text for rule in alerts().values() for text in rule["annotations"].values())
+    named = set(re.findall(rf"\b(?:{'|'.join(sorted({name.partition('_')[0] for name in known}))})_[a-z_]+", words))
+    assert named and named <= known, named - known
 
 
 # ---- dashboards

@@ -24,9 +24,8 @@ options:
     required: true
   name:
     description:
-      - Name of the node group.
+      - Name of the node group. Required with O(state=present); without one O(state=absent) removes every group of the cluster.
     type: str
-    required: true
   state:
     description:
       - Whether it exists.
@@ -145,6 +144,11 @@ EXAMPLES = r"""
   espalier.aws.eks_node_group:
     cluster: django-app
     name: django-workers
+    state: absent
+
+- name: Remove every group that the cluster has
+  espalier.aws.eks_node_group:
+    cluster: django-app
     state: absent
 """
 
@@ -292,7 +296,7 @@ class Run:
     def __init__(self, client, params, check_mode):
         self.client, self.params, self.check_mode = client, params, check_mode
         self.of = {"clusterName": params["cluster"], "nodegroupName": params["name"]}
-        self.what = f"The node group {params['name']}"
+        self.what = f"The node group {params['name']}" if params["name"] else f"The node groups of {params['cluster']}"
         self.result = {"changed": False, "diff": {"before": {}, "after": {}}}
 
     def look(self):
@@ -347,6 +351,17 @@ class Run:
             return await_status(self.look, (None,), ("DELETE_FAILED",), self.params["wait_timeout_seconds"], self.what)
         return self.look()
 
+    def absent_all(self):
+        """Every group of the cluster: all are told to go before the first is waited for."""
+        cluster = self.params["cluster"]
+        # Whoever has no cluster may have no right to list what is in one.
+        there = read(self.client.describe_cluster, "cluster", aws_retry=True, name=cluster)
+        names = stack.pages(self.client, "list_nodegroups", "nodegroups", clusterName=cluster) if there else []
+        self.note([{"name": name} for name in names], [])
+        for wait in (False, True) if self.params["wait"] and not self.check_mode else (False,):
+            for name in names:
+                Run(self.client, {**self.params, "name": name, "wait": wait}, self.check_mode).absent()
+
     def note(self, before, after):
         self.result["changed"] = before != after
         self.result["diff"] = {"before": before, "after": after}
@@ -354,7 +369,7 @@ class Run:
 
 SPEC = {
     "cluster": {"type": "str", "required": True},
-    "name": {"type": "str", "required": True},
+    "name": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "role_arn": {"type": "str"},
     "subnet_ids": {"type": "list", "elements": "str"},
@@ -377,15 +392,16 @@ SPEC = {
 
 
 def main():
-    needed = ["role_arn", "subnet_ids", "launch_template", "launch_template_version"]
+    needed = ["name", "role_arn", "subnet_ids", "launch_template", "launch_template_version"]
     module = AnsibleAWSModule(argument_spec=SPEC, required_if=[("state", "present", needed)], supports_check_mode=True)
     run = Run(module.client("eks", retry_decorator=AWSRetry.jittered_backoff()), module.params, module.check_mode)
     try:
-        group = run.present() if module.params["state"] == "present" else run.absent()
+        act = run.present if module.params["state"] == "present" else run.absent if module.params["name"] else run.absent_all
+        group = act()
     except EksError as error:
         module.fail_json(msg=str(error), **run.result)
     except (BotoCoreError, ClientError) as error:
-        module.fail_json_aws(error, msg=f"Unable to manage the node group {module.params['name']}")
+        module.fail_json_aws(error, msg=f"Unable to manage {run.what}")
     module.exit_json(node_group=stack.node_group(group) if group else None, **run.result)
 
 

@@ -371,6 +371,15 @@ def kms_key_arn(arn: Input, region: Input) -> list[dict]:
     return [finding(arn.name, arn.value, problem, fix)]
 
 
+def storage_driver(size: Input, storage_class: Input, driver: Input, enabled: Input) -> list[dict]:
+    """A volume on EBS needs the cluster's driver; whoever names a class brings one."""
+    if enabled.value is False or not size.value or storage_class.value or driver.value is not False:
+        return []
+    problem = f"Prometheus would wait for its volume for ever: the cluster has no driver for EBS ({driver.name} is false)."
+    fix = f"Set {driver.name} to true, name a storage class of your own in {storage_class.name}, or set {size.name} to 0."
+    return [finding(size.name, size.value, problem, fix)]
+
+
 def helm(enabled: Input) -> list[dict]:
     """What installs a chart is on this machine."""
     if enabled.value is False or shutil.which("helm"):
@@ -455,6 +464,7 @@ CHECKS = {
         same,
         second_region,
         source,
+        storage_driver,
         wsgi_path,
         zones,
     )

@@ -184,7 +184,11 @@ def test_a_budget_that_would_is_named():
     estimate = bill()
     given = {"enabled": True, "amount_usd": 250, "actual_percents": [80, 100]}
     (line,) = [line for line in cost_table(estimate, budget=given) if "budget" in line]
-    assert "budget_amount_usd: 250" in line and "80 percent, 200.00 dollars" in line and f"{int(estimate['total'] / 0.8) + 1} would not" in line
+    assert (
+        "budget_amount_usd: 250" in line
+        and "80 percent, 200.00 dollars" in line
+        and f"{int(estimate['total'] / 0.8) + 1} would not" in line
+    )
     assert not [line for line in cost_table(estimate, budget={**given, "enabled": False}) if "budget" in line]
 
 

@@ -147,15 +147,16 @@ def reference(roles: list[Path]) -> str:
 
 
 COST = """## The defaults
-Of an environment with every default: two t2.micro, a bastion, PostgreSQL on db.t3.micro in two zones with 100 GB, a NAT gateway a zone.
+Of an environment with every default except the cluster (`suite_cluster: false`): two t2.micro, a bastion, PostgreSQL on db.t3.micro in two
+zones with 100 GB, a NAT gateway a zone.
 
 | part | dollars a month | seed's list | what the difference is |
 |---|---:|---:|---|
 {parts}
 | **all** | **{total:.2f}** | **{seed}** | |
 
-With the cluster (`suite_cluster`): {cluster:.2f} more, for the control plane, two t3.medium with their volumes, and the ingress's load
-balancer with its two addresses.
+With the cluster, which is the default: {cluster:.2f} more, for the control plane, two t3.medium with their volumes, and the ingress's load
+balancer with its two addresses. In all **{all:.2f}**.
 
 ## What could be saved
 Each by itself. What belongs together saves more together: one zone for everything is an inventory of its own.
@@ -164,20 +165,6 @@ Each by itself. What belongs together saves more together: one zone for everythi
 |---|---:|---|---|
 {savings}
 """
-# Why a part is not what the seed's list says.
-COST_DIFFERENCES = {
-    "Instances": "their volumes, 8 GB each",
-    "Bastion": "not in the list",
-    "Database": "100 GB of storage, twice with a standby; the instances alone are 26.28",
-    "Load balancer": "rounding",
-    "NAT gateways": "10 GB of data",
-    "Public addresses": "not in the list; billed since February 2024: NAT gateways, a load balancer's zones, the bastion",
-    "VPC endpoints": "the list has one zone; an endpoint is billed for each zone, and the instances are in two",
-    "S3": "rounding",
-    "CloudWatch": "rounding; alarms and 5 GB of logs",
-    "Secrets": "not in the list",
-    "Data transfer": "55 GB; AWS gives the first 100 GB of a month to every account",
-}
 
 
 def billing():
@@ -193,7 +180,7 @@ def billing():
 
 
 def seed_inputs() -> dict:
-    """Every default of the roles that costs something. None of them is a template, and the cluster's are the seed's."""
+    """Every default of the roles that costs something, without the cluster, which is not in the seed's list. None of them is a template."""
     defaults = {
         "eks_node_instance_types": ["t3.medium"],
         "eks_node_desired_size": 2,
@@ -215,7 +202,7 @@ def cost() -> str:
     more = money.estimate(money.from_inputs({**values, "suite_cluster": True}), table["prices"], usage)["total"] - bill["total"]
     seed = table["prices_seed"]
     parts = [
-        f"| {part} | {bill['parts'].get(part, 0):.2f} | {seed.get(part, '')} | {COST_DIFFERENCES.get(part, '')} |"
+        f"| {part} | {bill['parts'].get(part, 0):.2f} | {seed.get(part, '')} | {table['prices_seed_why'].get(part, '')} |"
         for part in dict.fromkeys([*bill["parts"], *seed])
     ]
     savings = []
@@ -223,7 +210,14 @@ def cost() -> str:
         settings = ", ".join(f"`{name}: {json.dumps(value)}`" for name, value in entry["set"].items())
         savings.append(f"| {entry['option']} | {entry['dollars']:.2f} | {settings} | {entry['loss']} |")
     text = (ROOT / "docs" / "cost.md").read_text("utf-8")
-    block = COST.format(parts="\n".join(parts), total=bill["total"], seed=sum(seed.values()), cluster=more, savings="\n".join(savings))
+    block = COST.format(
+        parts="\n".join(parts),
+        total=bill["total"],
+        seed=sum(seed.values()),
+        cluster=more,
+        all=bill["total"] + more,
+        savings="\n".join(savings),
+    )
     return f"{text.partition(BEGIN)[0]}{BEGIN}\n{block.rstrip()}\n{END}\n"
 
 

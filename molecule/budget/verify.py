@@ -32,7 +32,7 @@ def test_there_is_none_unless_asked(defaults):
 def test_enabled():
     account = account_of("enabled")
     budget = only(budgets(account), "budget")
-    assert (budget["BudgetLimit"], budget["TimeUnit"]) == ({"Amount": "200.00", "Unit": "USD"}, "MONTHLY")
+    assert (budget["BudgetLimit"], budget["TimeUnit"]) == ({"Amount": "500.00", "Unit": "USD"}, "MONTHLY")
     assert not budget.get("CostFilters"), "not the whole account is counted"
     people = ["enabled@example.com"]
     assert told(account) == {("ACTUAL", 80): people, ("ACTUAL", 100): people, ("FORECASTED", 100): people}

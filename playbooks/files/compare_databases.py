@@ -1,8 +1,10 @@
 """Compare a restored copy of a database with the living one: tables, rows, migrations. Reads only.
 
-Standard input: JSON with side, live (empty where it is lost), port, name, username, password. Prints one line of JSON:
+Standard input: JSON with side, live (empty where it is lost), port, name, username, password, and perhaps counted. Prints one line of JSON:
 `tables` (by name: rows of both, null where there is no such table), `missing` (rows that the copy lacks), `migrations` (of both),
-`problems`. Runs on the application's own Python, for its driver. The password is printed nowhere.
+`problems`. Without a side it only counts the living one: `tables` (by name: rows), `migrations`; given back as `counted`, the copy is
+compared with that and not with what has been written since. Runs on the application's own Python, for its driver. The password is
+printed nowhere.
 """
 
 import json
@@ -52,24 +54,34 @@ class Database:
         return {"count": count, "newest": newest and newest.isoformat()}
 
 
+def count(host, question):
+    database = Database(host, question)
+    tables = database.rows()
+    return {"tables": tables, "migrations": database.migrations(tables)}
+
+
+def compare(living, copied):
+    lost = {"tables": {}, "migrations": None}
+    live, copy = (living or lost)["tables"], copied["tables"]
+    rows = {name: {"live": live.get(name), "copy": copy.get(name)} for name in sorted({*live, *copy})}
+    problems = [f"the copy has no table {name}" for name in live if name not in copy]
+    if not copy:
+        problems.append("the copy has no table at all")
+    if living and living["migrations"] != copied["migrations"]:
+        problems.append("the copy has other migrations than the living database: deploy after the switch")
+    return {
+        "tables": rows,
+        "missing": sum(max((row["live"] or 0) - (row["copy"] or 0), 0) for row in rows.values()),
+        "migrations": {"live": (living or lost)["migrations"], "copy": copied["migrations"]},
+        "problems": problems,
+    }
+
+
 def main():
     question = json.load(sys.stdin)
     started = time.time()
-    side = Database(question["side"], question)
-    copied = side.rows()
-    live = Database(question["live"], question) if question["live"] else None
-    living = live.rows() if live else {}
-    tables = {name: {"live": living.get(name), "copy": copied.get(name)} for name in sorted({*living, *copied})}
-    answer = {
-        "tables": tables,
-        "missing": sum(max((row["live"] or 0) - (row["copy"] or 0), 0) for row in tables.values()),
-        "migrations": {"live": live.migrations(living) if live else None, "copy": side.migrations(copied)},
-        "problems": [f"the copy has no table {name}" for name in living if name not in copied],
-    }
-    if not copied:
-        answer["problems"].append("the copy has no table at all")
-    if live and answer["migrations"]["live"] != answer["migrations"]["copy"]:
-        answer["problems"].append("the copy has other migrations than the living database: deploy after the switch")
+    living = question.get("counted") or (count(question["live"], question) if question["live"] else None)
+    answer = compare(living, count(question["side"], question)) if question["side"] else living
     answer["seconds"] = round(time.time() - started, 1)
     print(json.dumps(answer))
 

@@ -14,7 +14,7 @@ class Drift:
     """`act` makes it, and returns a function that is true when it is mended.
 
     `kind`, `resource` (its name) and `action` are those of the plan's row; `words` have to be among its details, and `silent` must not:
-    what did not drift.
+    what did not drift. `felt` is among what visitors or operators would notice when it is mended; without it, nothing is.
     """
 
     name: str
@@ -24,6 +24,7 @@ class Drift:
     action: str = "change"
     words: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
+    felt: str = ""
 
 
 OPEN = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
@@ -184,10 +185,10 @@ DRIFTS = [
         words=("private: False -> True",),
         silent=("versioning", "encryption", "object_ownership", "tags"),
     ),
-    Drift("backups kept for a day", "database", f"{OWN}-postgres", forget_backups),
+    Drift("backups kept for a day", "database", f"{OWN}-postgres", forget_backups, words=("backup_retention_period: 1 -> 7",)),
     Drift("health checked too seldom", "target group", f"{OWN}-tg", check_too_seldom),
     Drift("endpoint deleted", "VPC endpoint", f"{OWN}-ssm", delete_an_endpoint, action="create"),
-    Drift("route lost", "route table", f"{OWN}-public", lose_a_route),
+    Drift("route lost", "route table", f"{OWN}-public", lose_a_route, felt="routes that change"),
     Drift("logs kept for ever", "log group", "/aws/ec2/django-app", keep_logs_for_ever),
     Drift("instances may do anything", "policy of IAM role", f"{OWN}-instance-role", give_more_rights),
     Drift("address of another database", "SSM parameter", "/DjangoApp/rds_endpoint", change_the_address),

@@ -51,6 +51,23 @@ def test_what_scaling_did_is_no_drift(built, plan):
         client.resume_processes(**name, ScalingProcesses=["Launch"])
 
 
+def test_what_would_be_replaced_is_named(built, plan):
+    """A bastion of another image: a plan is not more than a plan, so the image need not exist."""
+    (bastion,) = built.instances("bastion")
+    other = "ami-0a1b2c3d4e5f60004"
+    found, code = plan("replaced", "--tags", "compute", "-e", "bastion_refresh_image=true", "-e", f"bastion_image_id={other}")
+    (row,) = found["changes"]
+    assert (row["action"], row["kind"], row["name"], code) == ("replace", "instance", f"{built.prefix}-bastion", CHANGES)
+    assert row["details"] == [f"image_id: {bastion['ImageId']} -> {other}"] and row["interruption"] == "sessions on the bastion"
+    assert [one["InstanceId"] for one in built.instances("bastion")] == [bastion["InstanceId"]]
+
+
+def test_another_port_of_the_target_group_is_refused(recorder):
+    ports = [option for name in ("load_balancer_target_port", "security_groups_app_port") for option in ("-e", f"{name}=8080")]
+    outcome = recorder.run("plan: port", str(VENV_BIN / "python"), "bin/plan.py", *ports, "--tags", "edge")
+    assert outcome.returncode == ERROR and "which AWS cannot change. Set it back." in outcome.output, outcome.tail()
+
+
 @pytest.mark.build
 def test_drifts_are_planned(built, plan):
     for drift in DRIFTS:
@@ -71,6 +88,7 @@ def test_drift_is_named(drift: Drift):
     assert row["action"] == drift.action, row
     assert all(word in "; ".join(row["details"]) for word in drift.words), row["details"]
     assert not [word for word in drift.silent if word in "; ".join(row["details"])], row["details"]
+    assert row["interrupts"] is bool(drift.felt) and (drift.felt or "no") in row["interruption"], row["interruption"]
 
 
 def test_nothing_else_is_named():

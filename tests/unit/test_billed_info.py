@@ -74,8 +74,20 @@ def test_what_is_ours(capsys, account):
             Threshold=80,
             ComparisonOperator="GreaterThanThreshold",
         )
+        metrics = [
+            {"Id": name, "MetricStat": {"Metric": {"Namespace": "n", "MetricName": name}, "Period": 60, "Stat": "Sum"}, "ReturnData": False}
+            for name in ("requests", "errors")
+        ]
+        client("cloudwatch").put_metric_alarm(
+            AlarmName=f"{environment}-django-errors-high",
+            Metrics=[{"Id": "percent", "Expression": "100 * errors / requests"}, *metrics],
+            EvaluationPeriods=2,
+            Threshold=80,
+            ComparisonOperator="GreaterThanThreshold",
+        )
         client("eks").create_cluster(
             name=f"{environment}-app",
+            encryptionConfig=[{"resources": ["secrets"], "provider": {"keyArn": f"arn:aws:kms:us-east-1:123456789012:key/{environment}"}}],
             roleArn="arn:aws:iam::123456789012:role/cluster",
             resourcesVpcConfig={"subnetIds": subnets},
             tags={tag["Key"]: tag["Value"] for tag in tags},
@@ -93,7 +105,9 @@ def test_what_is_ours(capsys, account):
         "nat_gateways": 1,
         "endpoint_zones": 2,
         "secrets": 1,
-        "alarms": 1,
+        # An alarm on an expression is billed for each of its metrics.
+        "alarms": 3,
         "clusters": 1,
+        "keys": 1,
     }
     assert {name: found[name] for name in expected} == expected

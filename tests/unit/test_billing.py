@@ -85,7 +85,7 @@ FOUND = {
     "nat_gateways": 2,
     "public_machines": 1,
     "endpoint_zones": 6,
-    "secrets": 2,
+    "secrets": 3,
     "alarms": 4,
 }
 
@@ -119,4 +119,82 @@ def test_production_s_improvements():
         vpc_flow_logs=True, waf_enabled=True, waf_managed_rule_groups=["a", "b", "c"], alarms_database=True, alarms_requests=True
     )
     assert improved["parts"]["WAF"] == pytest.approx(5 + 4 + 0.6)
-    assert improved["parts"]["CloudWatch"] - bill()["parts"]["CloudWatch"] == pytest.approx(5 * 0.10 + 2 * 0.50)
+    # Of the two on requests, one has three metrics, and one has two.
+    assert improved["parts"]["CloudWatch"] - bill()["parts"]["CloudWatch"] == pytest.approx((3 + 3 + 2) * 0.10 + 2 * 0.50)
+
+
+CLUSTER = {"suite_cluster": True, "eks_encrypt_secrets": True, "eks_node_min_size": 1, "eks_node_max_size": 4}
+# As billed_info counts it: a node more than the group was made with, and the key of its secrets.
+FOUND_CLUSTER = {
+    **FOUND,
+    "machines": [*FOUND["machines"], billing.machine("Cluster", "t3.medium", 3, "gp3", 20)],
+    "load_balancers": 2,
+    "load_balancer_zones": 4,
+    "clusters": 1,
+    "keys": 1,
+}
+
+
+def test_nodes_that_scaling_made_stay_and_cost_nothing_more():
+    found = monthly_cost({**VALUES, **CLUSTER}, PRICES, USAGE, FOUND_CLUSTER)
+    assert found["differences"] == []
+    few = monthly_cost({**VALUES, **CLUSTER, "eks_node_max_size": 2}, PRICES, USAGE, FOUND_CLUSTER)
+    assert [row["part"] for row in few["differences"]] == ["Cluster"]
+
+
+def test_the_secrets_are_those_that_the_role_makes():
+    assert len(load_yaml(ROOT / "roles" / "secrets" / "vars" / "main.yml")["__secrets_wanted"]) == billing.SECRETS
+
+
+@pytest.mark.parametrize(
+    ("name", "metrics"),
+    [
+        ("__alarms_of_the_group", billing.ALARMS),
+        ("__alarms_of_the_database", billing.ALARMS_OF_THE_DATABASE),
+        ("__alarms_of_requests", billing.ALARMS_OF_REQUESTS),
+    ],
+)
+def test_the_alarms_are_those_that_the_role_makes(name, metrics):
+    wanted = load_yaml(ROOT / "roles" / "alarms" / "vars" / "main.yml")[name]
+    assert sum(sum("MetricStat" in one for one in alarm.get("Metrics", [])) or 1 for alarm in wanted) == metrics
+
+
+def inventory(name: str) -> dict:
+    """What an inventory sets itself."""
+    files = sorted((ROOT / "inventories" / name / "group_vars" / "all").glob("[1-9]*.yml"))
+    return {key: value for path in files for key, value in load_yaml(path).items()}
+
+
+def budget(values: dict) -> dict:
+    return {name: values[f"budget_{name}"] for name in ("enabled", "amount_usd", "actual_percents")}
+
+
+def test_a_budget_does_not_send_its_e_mail_every_month():
+    """Neither production's nor the default."""
+    for name, values in (
+        ("production", {**VALUES, "suite_cluster": True, **inventory("production")}),
+        ("default", {**VALUES, "suite_cluster": True, "budget_enabled": True}),
+    ):
+        found = monthly_cost(values, PRICES, USAGE)
+        assert values["budget_enabled"], name
+        assert not [line for line in cost_table(found, budget=budget(values)) if "budget" in line], (name, found["total"])
+
+
+def test_a_budget_that_would_is_named():
+    estimate = bill()
+    given = {"enabled": True, "amount_usd": 250, "actual_percents": [80, 100]}
+    (line,) = [line for line in cost_table(estimate, budget=given) if "budget" in line]
+    assert (
+        "budget_amount_usd: 250" in line
+        and "80 percent, 200.00 dollars" in line
+        and f"{int(estimate['total'] / 0.8) + 1} would not" in line
+    )
+    assert not [line for line in cost_table(estimate, budget={**given, "enabled": False}) if "budget" in line]
+
+
+def test_the_differences_to_the_seed_are_explained():
+    why = TABLE["prices_seed_why"]
+    estimate = bill()
+    assert set(why) == {*estimate["parts"], *TABLE["prices_seed"]}
+    lines = cost_table(estimate, TABLE["prices_seed"], why)
+    assert all(f"    {part}: {text}" in lines for part, text in why.items())

@@ -37,7 +37,8 @@ def found(ec2) -> list[dict]:
 
 
 def test_its_life(run, ec2):
-    assert run(check_mode=True)["changed"] and not found(ec2)
+    planned = run(check_mode=True)
+    assert planned["changed"] and "msg" not in planned and not found(ec2)
     made = run()
     (log,) = found(ec2)
     assert made["changed"] and made["flow_log_ids"] == [log["FlowLogId"]]
@@ -47,6 +48,7 @@ def test_its_life(run, ec2):
 
     plan = run(check_mode=True, traffic_type="REJECT", interval_seconds=60)
     assert plan["changed"] and plan["diff"]["before"]["traffic_type"] == "ALL" and found(ec2) == [log]
+    assert plan["msg"] == f"Would replace {log['FlowLogId']}."
     assert run(traffic_type="REJECT", interval_seconds=60)["changed"]
     (other,) = found(ec2)
     assert (other["TrafficType"], other["MaxAggregationInterval"]) == ("REJECT", 60) and other["FlowLogId"] != log["FlowLogId"]

@@ -42,6 +42,9 @@ ROWS = [
     ("web_acl", {"name": "w"}, {"diff": {"before": {"rules": 3}, "after": {"rules": 2}}}, ("change", "web acl", "w")),
     ("web_acl", {"name": "w"}, {"diff": {"before": {"rules": 3}, "after": {}}}, ("remove", "web acl", "w")),
     ("debug", {}, {"msg": "Would create the private\n bucket x."}, ("create", "", "private bucket x")),
+    ("debug", {}, {"msg": "Would replace the instance a-bastion: image_id: ami-1 -> ami-2"}, ("replace", "instance", "a-bastion")),
+    ("flow_log", {"vpc_id": "v"}, {"msg": "Would replace f.", "diff": {"before": {"a": 1}, "after": {}}}, ("replace", "flow logs of", "v")),
+    ("eks_node_group", {"name": "n"}, {"diff": {"before": {}, "after": {"version": "1.35"}}}, ("create", "node group", "n")),
     ("debug", {}, {"msg": "Would change the target group lab-django-tg: {'port': 81}"}, ("change", "target group", "lab-django-tg")),
 ]  # fmt: skip
 
@@ -50,6 +53,92 @@ ROWS = [
 def test_row(module, options, result, expected):
     found = plan.change_of(module, options, result, STACK, "role", "Ensure it")
     assert (found.action, found.kind, found.name) == expected
+
+
+# What rds_instance answers in check mode: the instance as it is.
+DATABASE = {
+    "db_instance_status": "available",
+    "db_instance_class": "db.t3.micro",
+    "engine_version": "16.4",
+    "storage_type": "gp2",
+    "multi_az": False,
+    "backup_retention_period": 1,
+    "endpoint": {"address": "d.example.com", "port": 5432},
+    "vpc_security_groups": [{"vpc_security_group_id": "sg-1", "status": "active"}],
+    "iam_database_authentication_enabled": False,
+    "db_subnet_group": {"db_subnet_group_name": "d"},
+    "db_parameter_groups": [{"db_parameter_group_name": "d-16"}],
+    "pending_modified_values": {},
+    "tags": {"Name": "d"},
+}
+WANTED = {
+    "db_instance_identifier": "d",
+    "db_instance_class": "db.t3.micro",
+    "engine_version": "16.4",
+    "storage_type": "gp2",
+    "multi_az": False,
+    "backup_retention_period": 1,
+    "port": 5432,
+    "vpc_security_group_ids": ["sg-1"],
+    "enable_cloudwatch_logs_exports": [],
+    "enable_performance_insights": False,
+    "enable_iam_database_authentication": False,
+    "db_subnet_group_name": "d",
+    "db_parameter_group_name": "d-16",
+    "monitoring_role_arn": None,
+    "tags": {"Name": "d"},
+}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "details", "restarts"),
+    [
+        ({"backup_retention_period": 7}, {}, "backup_retention_period: 1 -> 7", False),
+        ({"backup_retention_period": 0}, {}, "backup_retention_period: 1 -> 0", True),
+        ({"backup_retention_period": 7}, {"backup_retention_period": 0}, "backup_retention_period: 0 -> 7", True),
+        ({"db_instance_class": "db.t3.small"}, {}, "db_instance_class: db.t3.micro -> db.t3.small", True),
+        ({"engine_version": "16.9"}, {}, "engine_version: 16.4 -> 16.9", True),
+        ({"port": 5433}, {}, "port: 5432 -> 5433", True),
+        ({"multi_az": True}, {}, "multi_az: False -> True", False),
+        ({"storage_type": "gp3"}, {}, "storage_type: gp2 -> gp3", False),
+        ({"storage_type": "io1"}, {}, "storage_type: gp2 -> io1", True),
+        ({"storage_type": "io1", "multi_az": True}, {"multi_az": True}, "storage_type: gp2 -> io1", False),
+        ({"multi_az": True}, {"storage_type": "standard", "multi_az": True}, "storage_type: standard -> gp2", True),
+        ({"enable_cloudwatch_logs_exports": ["postgresql"]}, {}, "enable_cloudwatch_logs_exports: none -> ['postgresql']", False),
+        ({"tags": {"Name": "d", "Team": "t"}}, {}, "tags: {'Name': 'd'} -> {'Name': 'd', 'Team': 't'}", False),
+        ({"vpc_security_group_ids": ["sg-2"]}, {}, "vpc_security_group_ids: ['sg-1'] -> ['sg-2']", False),
+        # What waits for the maintenance window is no news.
+        ({"port": 5433, "multi_az": True}, {"pending_modified_values": {"multi_az": True}}, "port: 5432 -> 5433", True),
+    ],
+)  # fmt: skip
+def test_a_database_s_downtime_is_that_of_what_changes(wanted, found, details, restarts):
+    row = plan.change_of("rds_instance", {**WANTED, **wanted}, {**DATABASE, **found}, STACK, "database", "Ensure it")
+    assert (row.action, "; ".join(row.details)) == ("change", details)
+    assert row.as_dict()["interrupts"] is restarts
+    assert row.interruption == (plan.DATABASE_RESTART if restarts else "no")
+
+
+def test_a_cluster_s_interruptions():
+    def row(module: str, before: dict, after: dict, **options: str) -> plan.Change:
+        return plan.change_of(module, {"name": "n", **options}, {"diff": {"before": before, "after": after}}, {}, "eks", "")
+
+    assert row("eks_node_group", {"version": "1.34"}, {"version": "1.35"}).interruption == plan.NEW_NODES
+    assert row("eks_node_group", {"launch_template_version": "1"}, {"launch_template_version": "2"}).interruption == plan.NEW_NODES
+    assert row("eks_node_group", {"max_size": 2}, {"max_size": 3}).interruption == "no"
+    assert row("eks_cluster", {"version": "1.34"}, {"version": "1.35"}).interruption == plan.API_SERVER
+    assert row("eks_cluster", {"log_types": []}, {"log_types": ["audit"]}).interruption == "no"
+    assert row("eks_cluster", {"name": "n"}, {}, state="absent").as_dict()["interrupts"]
+
+
+@pytest.mark.parametrize("module", ["ec2_vpc_endpoint", "ec2_vpc_subnet", "autoscaling_group", "elb_target_group", "ec2_security_group"])
+def test_a_removal_is_felt(module):
+    assert plan.change_of(module, {"name": "n", "cidr": "n", "state": "absent"}, {}, STACK, "", "").as_dict()["interrupts"]
+
+
+def test_static_parameters_wait_for_a_reboot():
+    diff = {"before": {"parameters": {"a": "1"}}, "after": {"parameters": {"a": "2"}}}
+    row = plan.change_of("db_parameter_group", {"name": "d-16"}, {"diff": diff, "waiting_for_reboot": ["a"]}, STACK, "", "")
+    assert row.details[-1] == "at the next reboot only: a" and row.interruption == "no"
 
 
 def test_details_of_a_diff_and_of_the_stack():
@@ -67,6 +156,12 @@ def test_a_module_that_manages_several():
         ("remove", "alarm", "gone", []),
         ("create", "alarm", "new", []),
     ]
+    addons = {
+        "before": {"dns": {"version": "1"}, "csi": {"version": "1"}, "cni": {}},
+        "after": {"dns": {"version": "2"}, "csi": {"version": "1"}, "cni": {"version": "1"}},
+    }
+    rows = plan.changes_of("eks_addons", {"addons": []}, {"diff": addons}, STACK, "", "")
+    assert [(row.action, row.name) for row in rows] == [("create", "cni"), ("change", "dns")]
     (row,) = plan.changes_of("web_acl", {"name": "w"}, {"diff": {"before": {}, "after": {"x": 1}}}, STACK, "", "")
     assert row.action == "create"
 
@@ -99,7 +194,8 @@ def test_text():
         "differences": [{"part": "NAT gateways", "before": 66.15, "after": 33.3}],
         "prices_date": "2026-11-23",
     }
-    text = plan.render(plan.make([plan.change_of("rds_instance", {"db_instance_identifier": "d"}, {}, STACK, "", "")], [], cost))
+    change = plan.change_of("rds_instance", {**WANTED, "db_instance_class": "db.t3.small"}, DATABASE, STACK, "", "")
+    text = plan.render(plan.make([change], [], cost))
     assert "~ change" in text and "database d" in text and "without the database" in text
     assert "1 in all: 1 to change" in text
     assert "200.00 now, 163.50 after (-36.50)" in text and "66.15 -> 33.30" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -285,6 +286,43 @@ def test_the_page_is_one_file_and_shows_each_machine_s_health(found):
         assert part in picture, part
     for words in ("i-a is unhealthy: Target.Timeout", "Network", "3.0 s", "167.00", "user/ada", "current", "http://x", "i-a, i-b"):
         assert words in text, words
+
+
+def test_the_picture_shows_where_each_part_is_and_what_leads_where(found):
+    """Ways in and out and the bastion are public; visitors reach the instances by one load balancer, and the cluster by its ingress's."""
+    found["stack"]["nat_gateways"] = [
+        {"id": f"nat-{zone}", "state": "available", "availability_zone": f"us-east-1{zone}", "public_ip": None} for zone in "ab"
+    ]
+    bastion = {**found["status"]["machines"][0], "id": "i-bastion", "role": "bastion"}
+    found["status"]["machines"].append(bastion)
+    found["status"]["agents"]["i-bastion"] = "Online"
+    picture = report_page(report(found), outputs={"kubernetes_app_url": "http://k8s.example.com"})
+    picture = picture[picture.index("<svg") : picture.index("</svg>")]
+    boxes = {
+        name: (int(x), int(y))
+        for x, y, name in re.findall(r'<rect class="\w+" x="(\d+)" y="(\d+)"[^>]*/><text [^>]*>([^<]*)</text>', picture)
+    }
+    columns = {x: [name for name, (left, _) in boxes.items() if left == x] for x in (20, 360, 700)}
+    assert columns == {
+        20: ["Load balancer", "Load balancer of the ingress", "2 NAT gateways", "Bastion"],
+        360: ["i-a", "i-b", "EKS django-app"],
+        700: ["PostgreSQL"],
+    }
+    assert "http://k8s.example.com" in picture and "us-east-1a, us-east-1b" in picture
+    edges = {(x, y + 27): name for name, (x, y) in boxes.items()} | {(x + 240, y + 27): name for name, (x, y) in boxes.items()}
+    ways = {
+        (edges[int(x1), int(y1)], edges[int(x2), int(y2)])
+        for x1, y1, x2, y2 in re.findall(r'd="M(\d+) (\d+) C [^"]* (\d+) (\d+)"', picture)
+    }
+    private = ("i-a", "i-b", "EKS django-app")
+    assert ways == {
+        ("Load balancer", "i-a"),
+        ("Load balancer", "i-b"),
+        ("Load balancer of the ingress", "EKS django-app"),
+        *((name, "PostgreSQL") for name in private),
+    }
+    height = int(re.search(r'viewBox="0 0 960 (\d+)"', picture)[1])
+    assert all(y + 54 < height for _, y in boxes.values())
 
 
 def test_nothing_of_the_account_becomes_markup(found):

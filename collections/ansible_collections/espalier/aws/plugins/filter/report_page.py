@@ -112,44 +112,53 @@ def cluster_state(found: dict) -> str:
     return "good" if states == {"ACTIVE"} else "wait" if states & {"CREATING", "UPDATING", "DELETING"} else "bad"
 
 
-def picture(report: dict) -> str:
-    """From the visitor on the left to the data on the right, each with what it is like now."""
-    found, machines = report["database"], report["instances"]
-    height = TOP + ROW * max(len(machines) + bool(report["cluster"]), 2) + 30
-    middle = TOP + ROW * max(len(machines), 1) // 2 - 27
+def line(left: int, top: int, right: int, bottom: int) -> str:
+    """From the right edge of one box to the left edge of another."""
+    middle, top, bottom = (left + right) // 2, top + 27, bottom + 27
+    return f'<path d="M{left} {top} C {middle} {top}, {middle} {bottom}, {right} {bottom}"/>'
+
+
+def public_boxes(report: dict, ingress: str) -> list[tuple[str, str, str]]:
+    """What is in the public subnets, as state, name and note: the ways in, the way out, and the bastion."""
+    machines, gateways, bastion = report["instances"], report["nat_gateways"], report["bastion"]
     healthy = sum(row["target"] == "healthy" for row in machines)
-    parts = [
-        box(
-            20,
-            middle,
-            "good" if healthy else "bad",
-            "Load balancer",
-            f"{healthy} of {len(machines)} targets healthy" if report["url"] else "none",
-        )
-    ]
-    for number, row in enumerate(machines):
-        y = TOP + ROW * number
-        parts.append(f'<path d="M260 {middle + 27} C 305 {middle + 27}, 315 {y + 27}, 360 {y + 27}"/>')
-        parts.append(f'<path d="M600 {y + 27} C 645 {y + 27}, 655 {middle + 27}, 700 {middle + 27}"/>')
-        parts.append(
-            box(
-                360, y, state_of(row["target"]), row["id"], f"{row['target']}, {row['zone'] or 'no zone'}, {row['address'] or 'no address'}"
-            )
-        )
-    if eks := report["cluster"]:
-        said = f"{eks['status']}, Kubernetes {eks['version']}, {eks['nodes']['desired_size'] if eks['nodes'] else 'no'} nodes"
-        y = TOP + ROW * len(machines)
-        parts.append(f'<path d="M600 {y + 27} C 645 {y + 27}, 655 {middle + 27}, 700 {middle + 27}"/>')
-        parts.append(box(360, y, cluster_state(eks), f"EKS {eks['name']}", said))
-    kind = "good" if found and found["status"] in GOOD_DATABASE else "bad"
-    parts.append(box(700, middle, kind, "PostgreSQL", f"{found['status']}, {found['engine_version']}" if found else "none"))
-    bastion = report["bastion"]
+    told = f"{healthy} of {len(machines)} targets healthy" if report["url"] else "none"
+    found = [("good" if healthy else "bad", "Load balancer", told)]
+    if report["cluster"]:
+        found.append(("good" if ingress else "wait", "Load balancer of the ingress", ingress or "not asked, or none yet"))
+    if gateways:
+        state = "good" if all(one["state"] == "available" for one in gateways) else "wait"
+        zones = ", ".join(filter(None, (one["availability_zone"] for one in gateways)))
+        found.append((state, f"{len(gateways)} NAT gateway{'s' * (len(gateways) > 1)}", f"the private subnets' way out; {zones}"))
     if bastion:
-        parts.append(
-            box(700, middle + ROW, "good" if bastion["agent"] == "Online" else "wait", "Bastion", f"{bastion['id']}, {bastion['agent']}")
-        )
-        height = max(height, middle + 2 * ROW + 20)
+        found.append(("good" if bastion["agent"] == "Online" else "wait", "Bastion", f"{bastion['id']}, {bastion['agent']}"))
+    return found
+
+
+def picture(report: dict, ingress: str = "") -> str:
+    """From the visitor on the left to the data on the right, each with what it is like now. `ingress`: where the cluster is visited."""
+    database, machines, eks = report["database"], report["instances"], report["cluster"]
+    public = public_boxes(report, ingress)
+    private = [
+        (state_of(row["target"]), row["id"], f"{row['target']}, {row['zone'] or 'no zone'}, {row['address'] or 'no address'}")
+        for row in machines
+    ]
+    # What leads where, by the rows of both columns.
+    ways = [(0, number) for number in range(len(private))]
+    if eks:
+        said = f"{eks['status']}, Kubernetes {eks['version']}, {eks['nodes']['desired_size'] if eks['nodes'] else 'no'} nodes"
+        ways.append((1, len(private)))
+        private.append((cluster_state(eks), f"EKS {eks['name']}", said))
+    tops = [TOP + ROW * number for number in range(max(len(public), len(private), 1))]
+    data = TOP + ROW * max(len(private) - 1, 0) // 2
+    parts = [line(260, tops[left], 360, tops[right]) for left, right in ways]
+    parts += [line(600, top, 700, data) for top, _ in zip(tops, private, strict=False)]
+    parts += [box(20, top, *one) for top, one in zip(tops, public, strict=False)]
+    parts += [box(360, top, *one) for top, one in zip(tops, private, strict=False)]
+    kind = "good" if database and database["status"] in GOOD_DATABASE else "bad"
+    parts.append(box(700, data, kind, "PostgreSQL", f"{database['status']}, {database['engine_version']}" if database else "none"))
     titles = "".join(f'<text class="s" x="{x}" y="24">{text}</text>' for x, text in ((20, "PUBLIC"), (360, "PRIVATE"), (700, "DATA")))
+    height = tops[-1] + ROW + 14
     return f'<svg viewBox="0 0 960 {height}" role="img" aria-label="Topology with live health">{titles}{"".join(parts)}</svg>'
 
 
@@ -201,7 +210,7 @@ def report_page(
     shown = [(key.replace("_", " "), words(value)) for key, value in (outputs or {}).items() if value]
     bill = [(name, f"{float(dollars):.2f} $") for name, dollars in (costs or {}).items()]
     sections = [
-        ("Health", picture(report)),
+        ("Health", picture(report, str((outputs or {}).get("kubernetes_app_url") or ""))),
         ("Instances", table(("instance", "zone", "type", "age", "group", "load balancer", "reason", "session manager"), machines)),
         ("Alarms", table(("alarm", "state", "since", "reason"), alarms)),
         ("Releases", table(("version", "made", "by", "place"), release_lines(report, releases or []))),

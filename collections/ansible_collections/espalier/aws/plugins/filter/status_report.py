@@ -201,6 +201,7 @@ def status_report(
         "database": stack["database"]
         and {key: stack["database"].get(key) for key in ("identifier", "status", "engine_version", "address", "multi_az", "encrypted")},
         "cluster": cluster(stack),
+        "nat_gateways": [{key: one[key] for key in ("id", "state", "availability_zone")} for one in stack.get("nat_gateways") or []],
         "last_backup": backup(status, moment),
         "alarms": status["alarms"],
         "subscriptions": status["subscriptions"],

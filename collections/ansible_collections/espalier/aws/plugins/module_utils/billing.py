@@ -18,7 +18,12 @@ HOURS = 730
 ALARMS_OF_A_POLICY = 2
 # One alarm for busy instances, one for unhealthy targets.
 ALARMS = 2
-SECRETS = 2
+# Storage, connections and CPU.
+ALARMS_OF_THE_DATABASE = 3
+# An alarm on an expression is billed for each metric in it: three for the errors, two for the latency.
+ALARMS_OF_REQUESTS = 5
+# The master's of the database, the application's, and Django's key.
+SECRETS = 3
 # AWS gives these away each month, account-wide.
 FREE_TRANSFER_GIB = 100
 FREE_DASHBOARDS = 3
@@ -51,7 +56,8 @@ def machine(part: str, kind: str, count: int, volume_type: str, volume_gib: floa
 def alarms_of(values: dict[str, Any]) -> int:
     if not values["alarms_enabled"]:
         return 0
-    return ALARMS + (3 if values.get("alarms_database") else 0) + (2 if values.get("alarms_requests") else 0)
+    more = (ALARMS_OF_THE_DATABASE if values.get("alarms_database") else 0) + (ALARMS_OF_REQUESTS if values.get("alarms_requests") else 0)
+    return ALARMS + more
 
 
 def from_inputs(values: dict[str, Any]) -> dict[str, Any]:
@@ -134,7 +140,7 @@ def lines_of(quantities: dict[str, Any], usage: dict[str, float]) -> list[tuple[
         ("S3", "storage", "s3", usage["bucket_gib"]),
         ("S3", "requests that write, thousands", "s3 writes", usage["bucket_writes"] / 1000),
         ("S3", "requests that read, thousands", "s3 reads", usage["bucket_reads"] / 1000),
-        ("CloudWatch", "alarms", "alarm", q["alarms"]),
+        ("CloudWatch", "alarms, a metric each", "alarm", q["alarms"]),
         ("CloudWatch", "logs, written", "logs", usage["log_gib"]),
         ("CloudWatch", "logs, kept", "logs kept", usage["log_gib"] * LOG_COMPRESSION),
         ("CloudWatch", "flow logs", "logs", usage["flow_log_gib"] if q["flow_logs"] else 0),
@@ -211,13 +217,19 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str,
     return [row for row in rows if abs(row["before"] - row["after"]) > 0.005]
 
 
+# What scales by itself: the part of its machines, and the inputs that say how many there are.
+SCALED = (
+    ("Instances", "autoscaling_desired_capacity", "autoscaling_min_size", "autoscaling_max_size"),
+    ("Cluster", "eks_node_desired_size", "eks_node_min_size", "eks_node_max_size"),
+)
+
+
 def wanted(values: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     """What an account will bill after a run: the inventory's quantities, and the account's own where scaling or nobody's input decides."""
-    group = [one for one in found["machines"] if one["part"] == "Instances"]
-    if group:
-        count = sum(one["count"] for one in group)
-        count = max(int(values["autoscaling_min_size"]), min(int(values["autoscaling_max_size"]), count))
-        values = {**values, "autoscaling_desired_capacity": count}
+    for part, desired, least, most in SCALED:
+        count = sum(one["count"] for one in found["machines"] if one["part"] == part)
+        if count:
+            values = {**values, desired: max(int(values[least]), min(int(values[most]), count))}
     asked = from_inputs(values)
     # An account may hold more of these than the suite makes.
     return {**asked, **{key: max(asked[key], found[key]) for key in ("alarms", "secrets", "keys")}}

@@ -126,8 +126,9 @@ def load_balancer_zones(elbv2, scope):
 
 
 def alarms(cloudwatch, autoscaling, scope):
-    """Those with the environment's name, and those that AWS makes for target tracking."""
-    named = len(stack.pages(cloudwatch, "describe_alarms", "MetricAlarms", AlarmNamePrefix=f"{scope.prefix}-"))
+    """Metrics of those with the environment's name, and of those that AWS makes for target tracking."""
+    found = stack.pages(cloudwatch, "describe_alarms", "MetricAlarms", AlarmNamePrefix=f"{scope.prefix}-")
+    named = sum(sum("MetricStat" in metric for metric in one.get("Metrics") or []) or 1 for one in found)
     policies = stack.pages(autoscaling, "describe_policies", "ScalingPolicies")
     tracking = [one for one in policies if one["PolicyType"] == "TargetTrackingScaling"]
     ours = [one for one in tracking if one["AutoScalingGroupName"].startswith(f"{scope.prefix}-")]
@@ -135,8 +136,11 @@ def alarms(cloudwatch, autoscaling, scope):
 
 
 def clusters(eks, scope):
+    """How many, and how many keys their secrets are encrypted with."""
     found = [eks.describe_cluster(name=name)["cluster"] for name in stack.pages(eks, "list_clusters", "clusters")]
-    return sum(scope.tags.items() <= (one.get("tags") or {}).items() for one in found)
+    ours = [one for one in found if scope.tags.items() <= (one.get("tags") or {}).items()]
+    keys = {entry["provider"]["keyArn"] for one in ours for entry in one.get("encryptionConfig") or []}
+    return {"clusters": len(ours), "keys": len(keys)}
 
 
 def web_acls(wafv2, scope):
@@ -170,7 +174,7 @@ def count(clients, scope):
         "secrets": sum(scope.owns(one) for one in secrets),
         "alarms": alarms(clients["cloudwatch"], clients["autoscaling"], scope),
         "dashboards": len(stack.pages(clients["cloudwatch"], "list_dashboards", "DashboardEntries", DashboardNamePrefix=scope.prefix)),
-        "clusters": clusters(clients["eks"], scope),
+        **clusters(clients["eks"], scope),
         **web_acls(clients["wafv2"], scope),
         "flow_logs": bool(flow_logs),
     }

@@ -80,6 +80,11 @@ flow_log_ids:
   type: list
   elements: str
   sample: [fl-0a1]
+msg:
+  description: Which are replaced.
+  returned: in check mode, when another one would be started in their place
+  type: str
+  sample: Would replace fl-0a1.
 """
 
 import contextlib
@@ -164,7 +169,8 @@ def main():
         module.fail_json_aws(error, msg=f"Unable to manage the flow log of {params['vpc_id']}")
     changed = bool(surplus) or bool(after and not kept)
     diff = {"before": settings(found[0]) if found else {}, "after": after or {}}
-    module.exit_json(changed=changed, flow_log_ids=ids, diff=diff)
+    replaced = {"msg": f"Would replace {', '.join(surplus)}."} if module.check_mode and surplus and after and not kept else {}
+    module.exit_json(changed=changed, flow_log_ids=ids, diff=diff, **replaced)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,9 @@ WORDS = (
 )
 NO_INTERRUPTION = "no"
 
+# What differs, by name: before and after.
+Differences = dict[str, tuple[Any, Any]]
+
 
 @dataclass
 class Change:
@@ -118,12 +121,15 @@ KINDS = {
     "kms_key": Kind("key", ("alias",)),
     "cloudwatchlogs_log_group": Kind("log group", ("log_group_name",)),
     "log_group": Kind("log group", ("log_group_name",)),
+    "eks_cluster": Kind("cluster"),
+    "eks_node_group": Kind("node group"),
+    "eks_addons": Kind("add-on", several=True),
 }
 
-DATABASE_RESTART = "perhaps a minute or two without the database, in its maintenance window or at once (database_apply_immediately)"
-# What is noticed of a change, by kind and action; of all others nothing is.
+# What is noticed of a change, by kind and action; of all others nothing is, unless what changes decides: `felt`.
 INTERRUPTIONS = {
-    ("database", "change"): DATABASE_RESTART,
+    ("auto scaling group", "remove"): "the application, until there is another one",
+    ("cluster", "remove"): "everything in the cluster, for good",
     ("database", "remove"): "the application, for good",
     ("load balancer", "create"): "the load balancer's name is a new one: DNS entries have to follow",
     ("load balancer", "remove"): "the application, until there is another one",
@@ -134,8 +140,18 @@ INTERRUPTIONS = {
     ("instance", "change"): "sessions on the bastion",
     ("instance", "replace"): "sessions on the bastion",
     ("instance", "remove"): "sessions on the bastion",
+    ("node group", "remove"): "pods that have no other node",
     ("security group", "remove"): "connections that it allows",
+    ("subnet", "remove"): "everything in it",
+    ("target group", "replace"): "the application, until there is another one",
+    ("VPC", "remove"): "everything in it",
+    ("VPC endpoint", "remove"): "connections to that service of AWS, where no NAT gateway leads to it",
 }
+DATABASE_RESTART = "perhaps a minute or two without the database, in its maintenance window or at once (database_apply_immediately)"
+NEW_NODES = "pods move to new nodes, one node at a time: felt where there is one pod only"
+API_SERVER = "connections to the cluster's API server, for moments"
+# What EKS replaces nodes for.
+NODE_VERSIONS = {"version", "release_version", "launch_template_version"}
 # `target group x` or `target group x: details`
 RESOURCE_WORDS = "|".join(sorted({kind.word for kind in KINDS.values()}, key=len, reverse=True))
 RESOURCE = re.compile(rf"(?P<kind>{RESOURCE_WORDS}) (?P<name>[^\s,:]+)(?:: (?P<details>.*))?$")
@@ -174,24 +190,94 @@ def diffs_of(result: dict) -> list[dict]:
     return [entry for entry in (found if isinstance(found, list) else [found]) if isinstance(entry, dict)]
 
 
-def differences(result: dict) -> list[str]:
-    """What a module's diff says, a line for each value that differs. Text is not quoted: it may be a whole file."""
-    lines = []
+def differences(result: dict) -> Differences:
+    """What a module's diff says. Text is not quoted: it may be a whole file."""
+    found: Differences = {}
     for entry in diffs_of(result):
         before, after = entry.get("before"), entry.get("after")
         if isinstance(before, dict) and isinstance(after, dict):
             # A plan has no ARN of what it would change.
             keys = [key for key in sorted({*before, *after}, key=str) if not str(key).endswith("_arn")]
-            changed = [key for key in keys if before.get(key) != after.get(key)]
-            lines += [f"{key}: {short(before.get(key))} -> {short(after.get(key))}" for key in changed]
-    return lines
+            found |= {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
+    return found
 
 
-def against_stack(kind: str, options: dict, stack: dict) -> list[str]:
+def against_stack(kind: str, options: dict, stack: dict) -> Differences:
     """The same for modules without a diff, where stack_info knows the value."""
     found = {"auto scaling group": stack.get("autoscaling_group")}.get(kind) or {}
     keys = [key for key in ("min_size", "max_size", "desired_capacity") if key in found and options.get(key) is not None]
-    return [f"{key}: {found[key]} -> {options[key]}" for key in keys if found[key] != options[key]]
+    return {key: (found[key], options[key]) for key in keys if found[key] != options[key]}
+
+
+# Options of rds_instance, and where its answer has them; the others are called the same in both.
+DATABASE_ANSWERS: dict[str, Callable[[dict], Any]] = {
+    "db_parameter_group_name": lambda found: next((one["db_parameter_group_name"] for one in found["db_parameter_groups"]), None),
+    "db_subnet_group_name": lambda found: found["db_subnet_group"]["db_subnet_group_name"],
+    "enable_cloudwatch_logs_exports": lambda found: found.get("enabled_cloudwatch_logs_exports") or [],
+    "enable_iam_database_authentication": lambda found: found["iam_database_authentication_enabled"],
+    "enable_performance_insights": lambda found: found.get("performance_insights_enabled", False),
+    "port": lambda found: found["endpoint"]["port"],
+    "vpc_security_group_ids": lambda found: sorted(one["vpc_security_group_id"] for one in found["vpc_security_groups"]),
+}
+DATABASE_OPTIONS = {
+    *DATABASE_ANSWERS,
+    "allocated_storage",
+    "auto_minor_version_upgrade",
+    "backup_retention_period",
+    "copy_tags_to_snapshot",
+    "db_instance_class",
+    "deletion_protection",
+    "engine_version",
+    "monitoring_interval",
+    "multi_az",
+    "performance_insights_retention_period",
+    "preferred_backup_window",
+    "preferred_maintenance_window",
+    "publicly_accessible",
+    "storage_type",
+    "tags",
+}
+
+
+def of_a_database(options: dict, result: dict) -> Differences:
+    """rds_instance has no diff; in check mode it answers with the instance as it is, and what waits for the maintenance window."""
+    if "db_instance_status" not in result:
+        return {}
+    pending, found = result.get("pending_modified_values") or {}, {}
+    for key in sorted(DATABASE_OPTIONS & {key for key, value in options.items() if value is not None}):
+        before = pending[key] if key in pending else DATABASE_ANSWERS.get(key, lambda answer, key=key: answer.get(key))(result)
+        after = sorted(options[key]) if isinstance(options[key], list) else options[key]
+        if before != after:
+            found[key] = (before, after)
+    return found
+
+
+def database_felt(changed: Differences, single: bool) -> str:
+    """https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_ModifyInstance.Settings.html, column "Downtime notes"."""
+    kinds_of_disk = {str(kind)[:2] for kind in changed.get("storage_type", ())}
+    restarts = (
+        bool(changed.keys() & {"db_instance_class", "engine_version", "port"})
+        or len({bool(days) for days in changed.get("backup_retention_period", ())}) == 2
+        # gp2 to gp3 is free of it; between gp and io it is felt in one zone, to and from magnetic disks always.
+        or (len(kinds_of_disk) == 2 and (single or "st" in kinds_of_disk))
+    )
+    return DATABASE_RESTART if restarts else NO_INTERRUPTION
+
+
+def felt(kind: str, action: str, changed: Differences, result: dict) -> str:
+    """What visitors or operators notice."""
+    if (kind, action) == ("database", "change"):
+        return database_felt(changed, single=not result.get("multi_az"))
+    if (kind, action) == ("node group", "change") and changed.keys() & NODE_VERSIONS:
+        return NEW_NODES
+    if (kind, action) == ("cluster", "change") and "version" in changed:
+        return API_SERVER
+    return INTERRUPTIONS.get((kind, action), NO_INTERRUPTION)
+
+
+def told(changed: Differences) -> list[str]:
+    """A line for each value that differs."""
+    return [f"{key}: {short(before)} -> {short(after)}" for key, (before, after) in changed.items()]
 
 
 def action_of(kind: Kind | None, name: str, options: dict, result: dict, stack: dict) -> str:
@@ -222,10 +308,12 @@ def changes_of(module: str, options: dict, result: dict, stack: dict, role: str,
     for entry in diffs_of(result):
         before, after = entry.get("before") or {}, entry.get("after") or {}
         for name in sorted({*before, *after}):
-            sides = {"diff": {"before": before.get(name) or {}, "after": after.get(name) or {}}}
-            action = "create" if name not in before else "remove" if name not in after else "change"
-            rows.append(Change(action, kind.word, name, role, task, differences(sides) if action == "change" else []))
-    return rows
+            sides = {"before": before.get(name) or {}, "after": after.get(name) or {}}
+            if sides["before"] == sides["after"]:
+                continue
+            action = "create" if not sides["before"] else "remove" if not sides["after"] else "change"
+            rows.append(Change(action, kind.word, name, role, task, told(differences({"diff": sides})) if action == "change" else []))
+    return rows or [change_of(module, options, result, stack, role, task, label)]
 
 
 def change_of(module: str, options: dict, result: dict, stack: dict, role: str, task: str, label: str = "") -> Change:
@@ -240,10 +328,15 @@ def change_of(module: str, options: dict, result: dict, stack: dict, role: str, 
     )
     word = kind.word if kind else module.replace("_", " ")
     action = action_of(kind, name, options, result, stack)
-    details = differences(result) or (against_stack(word, options, stack) if action == "change" else [])
+    changed = differences(result)
+    if not changed and action == "change":
+        changed = of_a_database(options, result) if module == "rds_instance" else against_stack(word, options, stack)
+    details = told(changed)
     if module == "iam_policy":
         details = [f"policy {options.get('policy_name')}"]
-    return Change(action, word, name, role, task, details, INTERRUPTIONS.get((word, action), NO_INTERRUPTION))
+    if result.get("waiting_for_reboot"):
+        details.append(f"at the next reboot only: {', '.join(result['waiting_for_reboot'])}")
+    return Change(action, word, name, role, task, details, felt(word, action, changed, result))
 
 
 def said_by_a_task(message: str, role: str, task: str) -> Change:

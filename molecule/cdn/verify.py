@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-NAME = {"defaults": "defaults-django-cdn", "altered": "shop-files"}
+from tests.molecule.fixtures import account_of
+
+NAME = {"defaults": "defaults-django-cdn", "off": "off-django-cdn", "altered": "shop-files"}
 BUCKET = {"defaults": "defaults-django-static-123456789012", "altered": "shop-static"}
 
 
@@ -37,7 +39,14 @@ def test_tags(account):
     assert {"Key": "Environment", "Value": account.environment} in tags
 
 
-def test_gone(account):
-    assert distribution(account) is None
+def removed(account) -> bool:
     controls = account.client("cloudfront").list_origin_access_controls()["OriginAccessControlList"].get("Items", [])
-    assert NAME[account.environment] not in [control["Name"] for control in controls]
+    return distribution(account) is None and NAME[account.environment] not in [control["Name"] for control in controls]
+
+
+def test_off_removes_it():
+    assert removed(account_of("off"))
+
+
+def test_gone(account):
+    assert removed(account)

@@ -19,6 +19,7 @@ VALUES = {
     "suite_log_group": "/plain/application",
     "suite_flow_log_group": "/plain/connections",
     "vpc_flow_logs": False,
+    "cdn_enabled": False,
     "database_backup_region": "",
 }
 PLAYBOOK = "playbooks/encrypt_database.yml"

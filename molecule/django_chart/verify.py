@@ -50,6 +50,20 @@ def test_the_secret_holds_what_secrets_manager_does(account, names):
         return
     assert set(data) == {"DJANGO_SECRET_KEY", "RDS_USERNAME", "RDS_PASSWORD", "DATABASE_URL"}
     assert data["RDS_PASSWORD"] == "a/b@c" and data["DATABASE_URL"].startswith("postgresql://postgres:a%2Fb%40c@db.example.com:5432/")
+    assert data["DATABASE_URL"].endswith("sslmode=verify-full")
+
+
+def test_pods_have_the_authorities_of_the_database(account, names):
+    release, namespace, _ = names
+    spec = get("deployment", release, "--namespace", namespace)["spec"]["template"]["spec"]
+    mounted = [volume["configMap"]["name"] for volume in spec["volumes"] if "configMap" in volume]
+    if account.environment == "defaults":
+        assert mounted == []
+        return
+    told = {entry["name"]: entry.get("value", "") for entry in spec["containers"][0]["env"]}
+    assert told["RDS_SSLMODE"] == "verify-full" and told["PGSSLROOTCERT"].endswith("/ca.pem")
+    (data,) = [get("configmap", name, "--namespace", namespace)["data"] for name in mounted]
+    assert data["ca.pem"].splitlines()[1] == "scenario"
 
 
 def test_no_secret_is_a_value_of_the_release(names):

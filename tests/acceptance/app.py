@@ -227,9 +227,13 @@ except Exception as error:
 """
 
 
+def refuses_strangers(said: str) -> None:
+    """What LOOK_AT_DATABASE has printed."""
+    assert "mode verify-full" in said, said
+    assert "refused" in said and "believed" not in said, f"any certificate is good enough: {said}"
+
+
 def check_database_certificate_is_checked(system: System) -> None:
     """Django knows RDS's authorities, and believes no others."""
     for instance in instance_ids(system):
-        said = output(system, instance, "/srv/django-app/current/manage", "shell", "-c", LOOK_AT_DATABASE)
-        assert "mode verify-full" in said, said
-        assert "refused" in said and "believed" not in said, f"any certificate is good enough: {said}"
+        refuses_strangers(output(system, instance, "/srv/django-app/current/manage", "shell", "-c", LOOK_AT_DATABASE))

@@ -10,6 +10,7 @@ import urllib.request
 
 from lab.settings import SETTINGS
 from tests.acceptance import cluster
+from tests.acceptance.app import LOOK_AT_DATABASE, refuses_strangers
 from tests.acceptance.kubectl import APPLICATION, MONITORING, kubectl, objects, pods, prometheus, ready
 from tests.acceptance.system import System, only
 
@@ -48,6 +49,21 @@ def check_page_answers_from_postgresql(system: System) -> None:
     assert status == 200 and "PostgreSQL" in page
     names = {pod["metadata"]["name"] for pod in pods()}
     assert any(name in page for name in names), "the page does not come from a pod"
+
+
+def check_pods_check_the_database_s_certificate(system: System) -> None:
+    """As the instances do; and the exporter is told to."""
+    cluster.expected(system)
+    for pod in pods():
+        name = pod["metadata"]["name"]
+        inside = ("--namespace", APPLICATION, "exec", name, "--container", "django", "--")
+        refuses_strangers(kubectl(*inside, "/srv/app/manage", "shell", "-c", LOOK_AT_DATABASE))
+    exporter = only([one for one in objects("deployment", MONITORING) if one["metadata"]["name"] == "postgres-exporter"], "exporter")
+    (container,) = exporter["spec"]["template"]["spec"]["containers"]
+    address = only([one["value"] for one in container["env"] if one["name"] == "DATA_SOURCE_URI"], "address")
+    assert "sslmode=verify-full" in address, address
+    with prometheus() as watcher:
+        assert [one["value"][1] for one in watcher.query("pg_up")] == ["1"], "the exporter does not reach the database"
 
 
 def check_the_release_is_that_of_the_instances(system: System) -> None:

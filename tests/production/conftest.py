@@ -27,6 +27,7 @@ VALUES = {
     "eks_endpoint_public_cidr_blocks": ["192.0.2.0/24"],
     "load_balancer_zone": ZONE,
     "app_domains": [f"www.{ZONE}"],
+    "cdn_enabled": True,
     "static_bucket_tls_only": False,
     "session_bucket_tls_only": False,
     "load_balancer_controller_install": False,

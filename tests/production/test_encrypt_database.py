@@ -6,10 +6,12 @@ import pytest
 
 from tests.acceptance.system import System
 
-NAME, OLD = "plain-django-postgres", "plain-django-postgres-plain"
+# A name of one's own, which site.yml takes from the inventory, too.
+NAME, OLD = "plain-shop", "plain-shop-plain"
 # A second environment of the account: each name that does not carry the environment is another.
 VALUES = {
     "suite_environment": "plain",
+    "database_identifier": NAME,
     "suite_database_parameter": "/Plain/database",
     "suite_database_secret": "plain-database",
     "suite_app_database_secret": "plain-app-database",
@@ -17,6 +19,7 @@ VALUES = {
     "suite_log_group": "/plain/application",
     "suite_flow_log_group": "/plain/connections",
     "vpc_flow_logs": False,
+    "cdn_enabled": False,
     "database_backup_region": "",
 }
 PLAYBOOK = "playbooks/encrypt_database.yml"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.acceptance.production import CHECKS, table
+from tests.production.switches import IS_OFF, OFF
 from tests.tree import ROOT
 
 # The application needs machines that boot; tests/e2e has them.
@@ -58,6 +59,40 @@ def test_what_aws_cannot_change_is_refused(built):
     # Ansible breaks lines as it likes.
     said = " ".join(done.stdout.split())
     assert not [name for name, (_value, word) in REFUSED.items() if name not in said or word not in said], words(done)
+
+
+@pytest.mark.parametrize("name", IS_OFF)
+def test_a_switch_is_on(built, name):
+    assert not IS_OFF[name](built.system), f"{name}: the test for off would pass while it is on"
+
+
+def unchanged(done) -> bool:
+    return done.returncode == 0 and not [line for line in done.stdout.splitlines() if "changed=" in line and "changed=0" not in line]
+
+
+@pytest.fixture(scope="session")
+def off(built):
+    """The living system, with every switch that can be turned back turned off."""
+    done = built.play("site.yml", *WITHOUT_MACHINES, **OFF)
+    assert done.returncode == 0, words(done)
+    return built
+
+
+@pytest.mark.parametrize("name", IS_OFF)
+def test_a_switch_is_off(off, name):
+    assert IS_OFF[name](off.system), name
+
+
+def test_off_is_all_that_changes(off):
+    done = off.play("site.yml", *WITHOUT_MACHINES, **OFF)
+    assert unchanged(done), words(done)
+
+
+def test_all_on_again(off):
+    done = off.play("site.yml", *WITHOUT_MACHINES)
+    assert done.returncode == 0, words(done)
+    assert not [name for name, is_off in IS_OFF.items() if is_off(off.system)]
+    assert not [check.name for check in CHECKS if check.holds and not check.holds(off.system)]
 
 
 @pytest.fixture(scope="session")

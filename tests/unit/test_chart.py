@@ -166,6 +166,22 @@ def test_the_same_environment_everywhere_and_the_project_s_own_wins():
     assert all(spec["containers"][0]["envFrom"] == [{"secretRef": {"name": "django-app"}}] for spec in specs)
 
 
+def test_the_database_s_certificate_is_checked_where_its_authorities_are_known():
+    plain = environment(pod(render(*DATABASE)))
+    assert plain["RDS_SSLMODE"] == "require" and "PGSSLROOTCERT" not in plain
+    found = render(*DATABASE, "--set", "database.caConfigMap=authorities")
+    for spec in (pod(found), found["Job"]["spec"]["template"]["spec"], found["Pod"]["spec"]):
+        told = environment(spec)
+        assert told["RDS_SSLMODE"] == "verify-full"
+        (mount,) = [one for one in spec["containers"][0]["volumeMounts"] if told["PGSSLROOTCERT"] == f"{one['mountPath']}/ca.pem"]
+        (volume,) = [one for one in spec["volumes"] if one["name"] == mount["name"]]
+        assert volume["configMap"]["name"] == "authorities" and mount["readOnly"]
+    chosen = render(*DATABASE, "--set", "database.caConfigMap=authorities", "--set", "database.sslmode=verify-ca")
+    assert environment(pod(chosen))["RDS_SSLMODE"] == "verify-ca"
+    without = pod(render("--set", "database.caConfigMap=authorities"))
+    assert "PGSSLROOTCERT" not in environment(without) and "database-ca" not in {one["name"] for one in without["volumes"]}
+
+
 def test_no_secret_is_a_value():
     assert "Secret" not in render("--values", CHART / "ci" / "eks-values.yaml")
 

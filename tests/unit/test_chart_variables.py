@@ -19,7 +19,8 @@ STACK = {
     "web_acl": None,
     "subnets": {"database": [{"cidr_block": "10.0.20.0/24"}, {"cidr_block": "10.0.21.0/24"}]},
 }
-WANTED = "{{ {'values': django_chart_values, 'secrets': django_chart_secrets, 'arguments': ecr_image_build_args} | to_json }}"
+WANTED = """{{ {'values': django_chart_values, 'secrets': django_chart_secrets, 'arguments': ecr_image_build_args,
+                 'authorities': [django_chart_database_ca, django_chart_database_ca_url]} | to_json }}"""
 PLAY = [
     {
         "hosts": "localhost",
@@ -60,6 +61,7 @@ def test_every_inventory_gives_values_that_the_chart_takes(variables, tmp_path, 
     manifests = rendered(found, tmp_path)
     assert manifests["ServiceAccount"]["metadata"]["name"] == "django-app", "AWS gives its rights to this one"
     assert environment(pod(manifests))["RDS_HOSTNAME"] == "db.example.com"
+    assert environment(pod(manifests))["RDS_SSLMODE"] == "verify-full"
     # A second environment in one account has names of its own.
     prefix = "staging-" if inventory == "staging" else ""
     assert found["secrets"] == {
@@ -181,6 +183,14 @@ def test_a_rollout_may_take_as_long_as_the_upgrade(variables, tmp_path):
     """Else Kubernetes would call it failed while AWS still makes the load balancer."""
     manifests = rendered(variables("production", app_chart_timeout_seconds="1200"), tmp_path)
     assert manifests["Deployment"]["spec"]["progressDeadlineSeconds"] == 1200
+
+
+def test_the_cluster_believes_what_the_instances_do(variables):
+    assert variables("production")["authorities"] == ["", ""], "RDS's own"
+    found = variables(
+        "production", django_database_ca="pem", django_database_ca_url="https://example.com/ca.pem", django_database_sslmode="require"
+    )
+    assert found["authorities"] == ["pem", "https://example.com/ca.pem"] and found["values"]["database"]["sslmode"] == "require"
 
 
 def test_without_a_database(variables, tmp_path):

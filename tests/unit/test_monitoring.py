@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import urllib.parse
 
 import pytest
 import yaml
@@ -45,6 +46,12 @@ FOUND = {
     "monitoring_database": {"host": "db.example.com", "port": 5432, "name": "postgresDB"},
     "monitoring_manifests": str(FOLDER),
 }
+# The application's pods as its chart makes them where the database's authorities are known.
+MOUNT = {"name": "database-ca", "mountPath": "/etc/database-ca", "readOnly": True}
+VOLUME = {"name": "database-ca", "configMap": {"name": "shop-database-ca-1c2d3e4f"}}
+CHECKED = json.loads(json.dumps(FOUND["__monitoring_deployment"]))
+CHECKED["spec"]["template"]["spec"]["volumes"] = [{"name": "tmp", "emptyDir": {}}, VOLUME]
+CHECKED["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = [{"name": "tmp", "mountPath": "/tmp"}, MOUNT]
 SUITE = {
     "suite_monitoring_namespace": "monitoring", "suite_application_namespace": "django-app", "suite_environment": "staging",
     "suite_project": "django", "suite_region": "us-east-1", "suite_prometheus_url": "", "suite_grafana_url": "",
@@ -70,6 +77,7 @@ VARIANTS = {
     # One digest in forty is a number to YAML.
     "a digest of digits": {"__monitoring_database_revision": "82882369"},
     "on EBS": {"monitoring_storage_gib": 20},
+    "authorities": {"__monitoring_deployment": CHECKED, "__monitoring_ca": {"resources": [{"data": {"ca.pem": "a\nb\n"}}]}},
 }
 
 
@@ -127,6 +135,29 @@ def test_manifests_are_what_kubernetes_takes(rendered, name, variant, version):
         assert spec is None or unrestricted(spec) + careless(spec) == [], document["metadata"]["name"]
         selected = document.get("spec", {}).get("selector", {}).get("matchLabels") if document["kind"] == "Deployment" else None
         assert selected is None or selected.items() <= document["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_the_exporter_checks_the_database_s_certificate_as_the_application_does(rendered):
+    def exporter(variant: str) -> tuple[str, dict, list[dict]]:
+        documents = rendered(variant, "postgres-exporter")
+        (deployment,) = of_kind(documents, "Deployment")
+        spec = deployment["spec"]["template"]["spec"]
+        address = {one["name"]: one.get("value") for one in spec["containers"][0]["env"]}["DATA_SOURCE_URI"]
+        return address, spec, of_kind(documents, "ConfigMap")
+
+    address, spec, maps = exporter("authorities")
+    options = urllib.parse.parse_qs(urllib.parse.urlsplit(f"//{address}").query)
+    assert options == {"sslmode": ["verify-full"], "sslrootcert": [f"{MOUNT['mountPath']}/ca.pem"]}
+    assert MOUNT in spec["containers"][0]["volumeMounts"]
+    (volume,) = [one["configMap"]["name"] for one in spec["volumes"] if one["name"] == MOUNT["name"]]
+    # Not the application's: that is in another namespace.
+    assert {one["metadata"]["name"]: one["data"] for one in maps}[volume] == {"ca.pem": "a\nb\n"}
+    assert {one["metadata"]["namespace"] for one in maps} == {"monitoring"}
+    (job,) = of_kind(rendered("authorities", "database-user"), "Job")
+    assert MOUNT in job["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+    assert VOLUME in job["spec"]["template"]["spec"]["volumes"]
+    address, spec, maps = exporter("defaults")
+    assert address.endswith("?sslmode=require") and len(maps) == len(spec["volumes"]) == 1
 
 
 def test_files_that_people_look_for():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -46,7 +47,7 @@ def load(tmp_path):
     """The settings that a project ends up with, as JSON; a Path reads "Path ...". Its release is below release/."""
     release, data = tmp_path / "release", tmp_path / "data"
 
-    def run(extra: str = "", **environment) -> dict:
+    def python(arguments: list[str], extra: str, environment: dict) -> subprocess.CompletedProcess[str]:
         package = release / "source" / "shop"
         package.mkdir(parents=True, exist_ok=True)
         (package / "__init__.py").touch()
@@ -62,12 +63,21 @@ def load(tmp_path):
             "DJANGO_STATIC_URL": "/static/",
             **environment,
         }
-        command = [sys.executable, "-c", textwrap.dedent(PRINT), str(release)]
-        result = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False)
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120, check=False)
+
+    def run(extra: str = "", **environment) -> dict:
+        result = python(["-c", textwrap.dedent(PRINT), str(release)], extra, environment)
         assert result.returncode == 0, result.stderr
         return json.loads(result.stdout)
 
-    run.release, run.data = release, data
+    def check(extra: str, **environment) -> str:
+        """What Django says before a deployment."""
+        result = python(["-m", "django", "check", "--deploy", "--settings", "espalier_settings"], extra, environment)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout + result.stderr
+
+    run.release, run.data, run.check = release, data, check
     return run
 
 
@@ -81,9 +91,34 @@ def test_what_only_the_machine_knows(load):
     assert "SESSION_COOKIE_SECURE" not in found
 
 
-def test_https_marks_cookies(load):
+def test_https_marks_cookies_and_is_insisted_on(load):
     found = load(DJANGO_HTTPS="true")
     assert found["SESSION_COOKIE_SECURE"] and found["CSRF_COOKIE_SECURE"]
+    assert found["SECURE_HSTS_SECONDS"] == 2592000
+    assert "SECURE_HSTS_SECONDS" not in load(DJANGO_HTTPS="false")
+
+
+def test_how_long_https_is_insisted_on_is_the_owner_s(load):
+    assert load("SECURE_HSTS_SECONDS = 0", DJANGO_HTTPS="true")["SECURE_HSTS_SECONDS"] == 0
+    assert load(DJANGO_HTTPS="true", ESPALIER_SETTINGS='{"SECURE_HSTS_SECONDS": 60}')["SECURE_HSTS_SECONDS"] == 60
+
+
+STARTPROJECT = """
+    INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"]
+    MIDDLEWARE = [
+        "django.middleware.security.SecurityMiddleware", "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware", "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    ]
+    ROOT_URLCONF = "shop.settings"
+    urlpatterns = []
+"""
+
+
+def test_django_s_deployment_checks(load):
+    """Of a project as startproject makes it: what is left is the load balancer's (W008) or the owner's (W005, W021)."""
+    secret = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOP"
+    done = load.check(STARTPROJECT, DJANGO_HTTPS="true", DJANGO_SECRET_KEY=secret)
+    assert sorted(set(re.findall(r"security\.W\d+", done))) == ["security.W005", "security.W008", "security.W021"], done
 
 
 def test_a_projects_own_proxy_header_stays(load):

@@ -70,13 +70,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 }}
 {{- with .Values.database }}
 {{- if .host }}
-{{- $env = merge $env (dict "RDS_HOSTNAME" .host "RDS_PORT" (toString .port) "RDS_DB_NAME" .name "RDS_SSLMODE" .sslmode) }}
+{{- $env = merge $env (dict "RDS_HOSTNAME" .host "RDS_PORT" (toString .port) "RDS_DB_NAME" .name
+  "RDS_SSLMODE" (default (ternary "verify-full" "require" (not (empty .caConfigMap))) .sslmode)) }}
+{{- with .caConfigMap }}
+{{- $env = merge $env (dict "PGSSLROOTCERT" "/etc/database-ca/ca.pem") }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- range $name, $value := merge (deepCopy .Values.env) $env }}
 - name: {{ $name }}
   value: {{ $value | quote }}
 {{- end }}
+{{- end }}
+
+{{- /* Without a host there is no database to believe or not. */}}
+{{- define "django-app.caConfigMap" -}}
+{{- if .Values.database.host }}{{ .Values.database.caConfigMap }}{{ end }}
 {{- end }}
 
 {{- /* One container of the image, as far as all are alike. */}}
@@ -95,6 +104,11 @@ volumeMounts:
     mountPath: /tmp
   - name: data
     mountPath: /data
+  {{- if include "django-app.caConfigMap" . }}
+  - name: database-ca
+    mountPath: /etc/database-ca
+    readOnly: true
+  {{- end }}
 {{- end }}
 
 {{- /* Where something can be written: the root file system is read-only. */}}
@@ -105,6 +119,11 @@ volumeMounts:
 - name: data
   emptyDir:
     sizeLimit: 1Gi
+{{- with include "django-app.caConfigMap" . }}
+- name: database-ca
+  configMap:
+    name: {{ . }}
+{{- end }}
 {{- end }}
 
 {{- define "django-app.placement" -}}

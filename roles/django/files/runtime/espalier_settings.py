@@ -55,6 +55,8 @@ SECURE_PROXY_SSL_HEADER = _own("SECURE_PROXY_SSL_HEADER") or ("HTTP_X_FORWARDED_
 if os.environ.get("DJANGO_HTTPS") == "true":
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
+    # Browsers insist on HTTPS for a month, unless the project says how long. The load balancer redirects.
+    SECURE_HSTS_SECONDS = _own("SECURE_HSTS_SECONDS", 2592000)
 
 STATIC_ROOT = _path(_own("STATIC_ROOT"), _release / "static")
 STATIC_URL = os.environ.get("DJANGO_STATIC_URL") or _own("STATIC_URL")

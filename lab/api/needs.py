@@ -188,6 +188,10 @@ def ec2_needs(call: Call) -> list[Need]:
     profile = call.get("IamInstanceProfile.Name", "IamInstanceProfile.Arn")
     if call.operation == "RunInstances" and profile:
         needs.append(pass_role(profile.rpartition("/")[2] or profile, "ec2.amazonaws.com"))
+    if call.operation == "CreateFlowLogs" and call.get("DeliverLogsPermissionArn"):
+        needs.append(pass_role(call.get("DeliverLogsPermissionArn"), "vpc-flow-logs.amazonaws.com"))
+    if call.operation == "CreateVpcEndpoint" and call.get("VpcEndpointType") == "Interface" and call.get("PrivateDnsEnabled") != "false":
+        needs.append(Need("route53:AssociateVPCWithHostedZone"))
     return needs or [Need(action)]
 
 
@@ -361,7 +365,8 @@ def ssm_needs(call: Call) -> list[Need]:
         target = call.get("Target") or next(iter(call.values("InstanceIds")), "*")
         needs = [Need(action, arn("ec2", f"instance/{target}"), resource_tags(ec2_tags(target), "ssm:resourceTag", "aws:ResourceTag"))]
         document = call.get("DocumentName")
-        return needs + ([Need(action, document_arn(document))] if document else [])
+        channel = [Need("ssmmessages:OpenDataChannel", arn("ssm", "session/*"))] if call.operation == "StartSession" else []
+        return needs + channel + ([Need(action, document_arn(document))] if document else [])
     if call.operation in ("TerminateSession", "ResumeSession"):
         return [Need(action, arn("ssm", f"session/{call.get('SessionId')}"))]
     if call.operation == "UpdateInstanceInformation" or call.operation.startswith(
@@ -483,7 +488,16 @@ def eks_needs(call: Call) -> list[Need]:
     }
     kind = kinds.get(parts[2], "cluster") if len(parts) > 3 else "cluster"
     resource = "*" if call.operation.startswith("List") and not name else arn("eks", f"{kind}/{name}{'/*' if kind != 'cluster' else ''}")
-    return [Need(f"eks:{call.operation}", resource if name else "*", resource_tags(call.tags(), "aws:RequestTag"))]
+    needs = [Need(f"eks:{call.operation}", resource if name else "*", resource_tags(call.tags(), "aws:RequestTag"))]
+    if call.operation == "CreateCluster":
+        needs += [pass_role(call.get("roleArn"), "eks.amazonaws.com"), linked_role("eks.amazonaws.com", "AWSServiceRoleForAmazonEKS")]
+        for entry in call.parameters.get("encryptionConfig") or []:
+            needs.append(Need("kms:CreateGrant", entry["provider"]["keyArn"], {"kms:GrantIsForAWSResource": "true"}))
+    elif call.operation == "CreateNodegroup":
+        needs.append(linked_role("eks-nodegroup.amazonaws.com", "AWSServiceRoleForAmazonEKSNodegroup"))
+    elif call.operation == "CreatePodIdentityAssociation":
+        needs.append(pass_role(call.get("roleArn"), "pods.eks.amazonaws.com"))
+    return needs
 
 
 def route53_needs(call: Call) -> list[Need]:
@@ -498,7 +512,8 @@ def wafv2_needs(call: Call) -> list[Need]:
     arns += [configuration["ResourceArn"]] if isinstance(configuration, dict) else []
     if call.get("Name"):
         arns.append(arn("wafv2", f"regional/webacl/{call.get('Name')}/{call.get('Id') or 'new'}"))
-    return [Need(action, one, context) for one in arns] or [Need(action)]
+    needs = [Need(action, one, context) for one in arns] or [Need(action)]
+    return needs + ([linked_role("wafv2.amazonaws.com", "AWSServiceRoleForWAFV2Logging")] if configuration else [])
 
 
 def budgets_needs(call: Call) -> list[Need]:

@@ -122,6 +122,28 @@ def test_roles_are_passed(account):
     assert f"arn:aws:ec2:{SETTINGS.region}::image/ami-12c6146b" in [resource for resource, _context in found["ec2:RunInstances"]]
 
 
+def test_what_stands_behind_a_call_is_needed_too(account):
+    ec2, eks, ssm, wafv2 = (account.client(name) for name in ("ec2", "eks", "ssm", "wafv2"))
+    role = f"arn:aws:iam::{SETTINGS.account_id}:role/r"
+    endpoint = {"VpcId": "vpc-0123456789abcdef0", "ServiceName": "s"}
+    assert "route53:AssociateVPCWithHostedZone" in needed(ec2, "create_vpc_endpoint", VpcEndpointType="Interface", **endpoint)
+    assert "route53:AssociateVPCWithHostedZone" not in needed(ec2, "create_vpc_endpoint", VpcEndpointType="Gateway", **endpoint)
+    found = needed(ec2, "create_flow_logs", ResourceIds=["vpc-0123456789abcdef0"], ResourceType="VPC", DeliverLogsPermissionArn=role)
+    assert found["iam:PassRole"] == [(role, {"iam:PassedToService": "vpc-flow-logs.amazonaws.com"})]
+    assert "ssmmessages:OpenDataChannel" in needed(ssm, "start_session", Target="i-0123456789abcdef0")
+    encryption = [{"resources": ["secrets"], "provider": {"keyArn": "arn:key"}}]
+    found = needed(eks, "create_cluster", name="c", roleArn=role, resourcesVpcConfig={}, encryptionConfig=encryption)
+    assert found["iam:PassRole"] == [(role, {"iam:PassedToService": "eks.amazonaws.com"})]
+    assert found["kms:CreateGrant"] == [("arn:key", {"kms:GrantIsForAWSResource": "true"})]
+    made = found["iam:CreateServiceLinkedRole"]
+    made += needed(eks, "create_nodegroup", clusterName="c", nodegroupName="n", subnets=["s"], nodeRole=role)["iam:CreateServiceLinkedRole"]
+    logging = {"ResourceArn": "arn:aws:wafv2:::webacl/w/1", "LogDestinationConfigs": ["arn:aws:logs:us-east-1:1:log-group:x"]}
+    made += needed(wafv2, "put_logging_configuration", LoggingConfiguration=logging)["iam:CreateServiceLinkedRole"]
+    assert [context["iam:AWSServiceName"] for _resource, context in made] == [
+        "eks.amazonaws.com", "eks-nodegroup.amazonaws.com", "wafv2.amazonaws.com",
+    ]  # fmt: skip
+
+
 def test_a_boundary_is_seen(account):
     arn = f"arn:aws:iam::{SETTINGS.account_id}:policy/b"
     found = needed(account.client("iam"), "create_role", RoleName="r", AssumeRolePolicyDocument="{}", PermissionsBoundary=arn)

@@ -92,6 +92,47 @@ def test_nothing_of_others_is_adopted(account, whose):
     assert refused(acm, "add_tags_to_certificate", CertificateArn=certificate, Tags=listed(OWN)) == {"acm:AddTagsToCertificate"}
 
 
+def test_a_new_key_is_usable_before_its_tags_count(account):
+    """AWS may take five minutes; a key of another environment is out of reach all the same."""
+    kms = account.client("kms")
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    others = kms.create_key(Tags=listed(OTHER, "TagKey", "TagValue"))["KeyMetadata"]["KeyId"]
+    for operation, parameters in (("create_alias", {"AliasName": "alias/production-django-x"}), ("enable_key_rotation", {})):
+        name = "TargetKeyId" if operation == "create_alias" else "KeyId"
+        assert not refused(kms, operation, **{name: key}, **parameters)
+        assert refused(kms, operation, **{name: others}, **parameters)
+    # Whoever has a grant has the data.
+    assert refused(kms, "create_grant", KeyId=key, GranteePrincipal="arn:aws:iam::123456789012:user/mallory", Operations=["Decrypt"])
+
+
+def test_what_aws_asks_for_behind_a_call_is_allowed(account):
+    """Roles that are passed, AWS's own roles, zones that are joined, keys that are lent."""
+    ec2, eks, ssm, wafv2 = (account.client(name) for name in ("ec2", "eks", "ssm", "wafv2"))
+    role, tags = f"arn:aws:iam::{ACCOUNT}:role/production-django-cluster-role", listed(OWN)
+    vpc, key = new_vpc(ec2, OWN), account.client("kms").create_key()["KeyMetadata"]["Arn"]
+    assert not refused(
+        ec2, "create_vpc_endpoint", VpcId=vpc, ServiceName="com.amazonaws.us-east-1.ssm", VpcEndpointType="Interface",
+        TagSpecifications=[{"ResourceType": "vpc-endpoint", "Tags": tags}],
+    )  # fmt: skip
+    assert not refused(
+        ec2, "create_flow_logs", ResourceIds=[vpc], ResourceType="VPC", TrafficType="ALL", DeliverLogsPermissionArn=role,
+        TagSpecifications=[{"ResourceType": "vpc-flow-log", "Tags": tags}],
+    )  # fmt: skip
+    encryption = [{"resources": ["secrets"], "provider": {"keyArn": key}}]
+    assert not refused(eks, "create_cluster", name="django-app", roleArn=role, resourcesVpcConfig={}, encryptionConfig=encryption)
+    assert not refused(eks, "create_nodegroup", clusterName="django-app", nodegroupName="n", subnets=["subnet-1"], nodeRole=role)
+    assert not refused(
+        eks, "create_pod_identity_association", clusterName="django-app", namespace="n", serviceAccount="s", roleArn=role
+    )  # fmt: skip
+    acl = f"arn:aws:wafv2:us-east-1:{ACCOUNT}:regional/webacl/production-django-acl/1"
+    logging = {"ResourceArn": acl, "LogDestinationConfigs": ["arn:aws:logs:us-east-1:1:log-group:aws-waf-logs-x"]}
+    assert not refused(wafv2, "put_logging_configuration", LoggingConfiguration=logging)
+    machine = ec2.run_instances(
+        ImageId="ami-12c6146b", MinCount=1, MaxCount=1, TagSpecifications=[{"ResourceType": "instance", "Tags": tags}]
+    )["Instances"][0]["InstanceId"]
+    assert not refused(ssm, "start_session", Target=machine, DocumentName="SSM-SessionManagerRunShell")
+
+
 def test_nothing_of_ec2_without_tags_is_adopted(account):
     ec2 = account.client("ec2")
     assert refused(ec2, "create_tags", Resources=[new_vpc(ec2, {})], Tags=listed(OWN))

@@ -106,6 +106,7 @@ DAY_TWO = [
     ("ssm:CreateDocument", "ssm:us-east-1:{account}:document/{own}-shell"),
     ("ssm:UpdateDocumentDefaultVersion", "ssm:us-east-1:{account}:document/{own}-ansible"),
     ("ssm:StartSession", "ssm:us-east-1:{account}:document/{own}-shell"),
+    ("cloudwatch:PutDashboard", "cloudwatch::{account}:dashboard/{own}"),
     ("cloudwatch:PutDashboard", "cloudwatch::{account}:dashboard/{own}-x"),
     ("wafv2:CreateWebACL", "wafv2:us-east-1:{account}:regional/webacl/{own}-web/1"),
 ]

@@ -27,7 +27,7 @@ from tests.tree import ROOT
 
 START_SECONDS = 180
 # Of a run that was killed before it could close its account.
-LIFE_SECONDS = 1800
+LIFE_SECONDS = 3600
 # A NAT gateway's minute is 0.6 s.
 TIME_SCALE = 100
 # Of clusters that are nowhere: in the form of one, and nobody's.

@@ -179,6 +179,9 @@ def ec2_needs(call: Call) -> list[Need]:
     requested = resource_tags(call.tags(), "aws:RequestTag") if call.operation in ("CreateTags", "DeleteTags") else {}
     # What a template will launch with is asked for when it launches.
     given = {name: str(value) for name, value in call.parameters.items() if not name.startswith(("TagSpecification", "LaunchTemplateData"))}
+    if call.operation.startswith(("AuthorizeSecurityGroup", "RevokeSecurityGroup", "UpdateSecurityGroupRule")):
+        # A group that a rule lets in is not asked for.
+        given = {name: value for name, value in given.items() if name == "GroupId" or name.startswith("SecurityGroupRuleId")}
     names = {value for value in given.values() if ID.fullmatch(value)}
     named = call.get("LaunchTemplateName", "LaunchTemplate.LaunchTemplateName")
     names |= {name for name in (id_of_template(named),) if name}
@@ -234,6 +237,8 @@ def iam_needs(call: Call) -> list[Need]:
         resource = call.get("PolicyArn", "OpenIDConnectProviderArn", "PolicySourceArn")
     elif call.get("PolicyName"):
         resource = iam_arn(f"policy/{call.get('PolicyName')}")
+    elif call.operation == "CreateOpenIDConnectProvider":
+        resource = iam_arn(f"oidc-provider/{call.get('Url').removeprefix('https://')}")
     needs = [Need(f"iam:{call.operation}", resource, context)]
     if call.operation == "AddRoleToInstanceProfile":
         needs.append(pass_role(call.get("RoleName"), "ec2.amazonaws.com"))

@@ -106,10 +106,23 @@ def test_ec2_makes_and_uses(account):
     assert needed(ec2, "describe_vpcs") == {"ec2:DescribeVpcs": [("*", {})]}
 
 
+def test_a_rule_is_its_own_group_s(account):
+    found = needed(
+        account.client("ec2"), "authorize_security_group_ingress", GroupId="sg-0123456789abcdef0",
+        IpPermissions=[{"IpProtocol": "tcp", "UserIdGroupPairs": [{"GroupId": "sg-0fedcba9876543210"}]}],
+    )  # fmt: skip
+    assert found == {"ec2:AuthorizeSecurityGroupIngress": [(f"arn:aws:ec2:{HERE}:security-group/sg-0123456789abcdef0", {})]}
+
+
 def test_a_template_s_content_is_no_resource_of_it(account):
     data = {"ImageId": "ami-12c6146b", "SecurityGroupIds": ["sg-0123456789abcdef0"]}
     found = needed(account.client("ec2"), "create_launch_template", LaunchTemplateName="t", LaunchTemplateData=data)
     assert found == {"ec2:CreateLaunchTemplate": [(f"arn:aws:ec2:{HERE}:launch-template/*", {})]}
+
+
+def test_an_identity_provider_is_called_like_its_address(account):
+    found = needed(account.client("iam"), "create_open_id_connect_provider", Url="https://oidc.eks.us-east-1.amazonaws.com/id/0A")
+    assert found["iam:CreateOpenIDConnectProvider"][0][0].endswith(":oidc-provider/oidc.eks.us-east-1.amazonaws.com/id/0A")
 
 
 def test_roles_are_passed(account):

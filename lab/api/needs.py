@@ -179,6 +179,9 @@ def ec2_needs(call: Call) -> list[Need]:
     requested = resource_tags(call.tags(), "aws:RequestTag") if call.operation in ("CreateTags", "DeleteTags") else {}
     # What a template will launch with is asked for when it launches.
     given = {name: str(value) for name, value in call.parameters.items() if not name.startswith(("TagSpecification", "LaunchTemplateData"))}
+    if call.operation.startswith(("AuthorizeSecurityGroup", "RevokeSecurityGroup", "UpdateSecurityGroupRule")):
+        # A group that a rule lets in is not asked for.
+        given = {name: value for name, value in given.items() if name == "GroupId" or name.startswith("SecurityGroupRuleId")}
     names = {value for value in given.values() if ID.fullmatch(value)}
     named = call.get("LaunchTemplateName", "LaunchTemplate.LaunchTemplateName")
     names |= {name for name in (id_of_template(named),) if name}
@@ -188,6 +191,10 @@ def ec2_needs(call: Call) -> list[Need]:
     profile = call.get("IamInstanceProfile.Name", "IamInstanceProfile.Arn")
     if call.operation == "RunInstances" and profile:
         needs.append(pass_role(profile.rpartition("/")[2] or profile, "ec2.amazonaws.com"))
+    if call.operation == "CreateFlowLogs" and call.get("DeliverLogsPermissionArn"):
+        needs.append(pass_role(call.get("DeliverLogsPermissionArn"), "vpc-flow-logs.amazonaws.com"))
+    if call.operation == "CreateVpcEndpoint" and call.get("VpcEndpointType") == "Interface" and call.get("PrivateDnsEnabled") != "false":
+        needs.append(Need("route53:AssociateVPCWithHostedZone"))
     return needs or [Need(action)]
 
 
@@ -230,6 +237,8 @@ def iam_needs(call: Call) -> list[Need]:
         resource = call.get("PolicyArn", "OpenIDConnectProviderArn", "PolicySourceArn")
     elif call.get("PolicyName"):
         resource = iam_arn(f"policy/{call.get('PolicyName')}")
+    elif call.operation == "CreateOpenIDConnectProvider":
+        resource = iam_arn(f"oidc-provider/{call.get('Url').removeprefix('https://')}")
     needs = [Need(f"iam:{call.operation}", resource, context)]
     if call.operation == "AddRoleToInstanceProfile":
         needs.append(pass_role(call.get("RoleName"), "ec2.amazonaws.com"))
@@ -361,7 +370,8 @@ def ssm_needs(call: Call) -> list[Need]:
         target = call.get("Target") or next(iter(call.values("InstanceIds")), "*")
         needs = [Need(action, arn("ec2", f"instance/{target}"), resource_tags(ec2_tags(target), "ssm:resourceTag", "aws:ResourceTag"))]
         document = call.get("DocumentName")
-        return needs + ([Need(action, document_arn(document))] if document else [])
+        channel = [Need("ssmmessages:OpenDataChannel", arn("ssm", "session/*"))] if call.operation == "StartSession" else []
+        return needs + channel + ([Need(action, document_arn(document))] if document else [])
     if call.operation in ("TerminateSession", "ResumeSession"):
         return [Need(action, arn("ssm", f"session/{call.get('SessionId')}"))]
     if call.operation == "UpdateInstanceInformation" or call.operation.startswith(
@@ -483,7 +493,16 @@ def eks_needs(call: Call) -> list[Need]:
     }
     kind = kinds.get(parts[2], "cluster") if len(parts) > 3 else "cluster"
     resource = "*" if call.operation.startswith("List") and not name else arn("eks", f"{kind}/{name}{'/*' if kind != 'cluster' else ''}")
-    return [Need(f"eks:{call.operation}", resource if name else "*", resource_tags(call.tags(), "aws:RequestTag"))]
+    needs = [Need(f"eks:{call.operation}", resource if name else "*", resource_tags(call.tags(), "aws:RequestTag"))]
+    if call.operation == "CreateCluster":
+        needs += [pass_role(call.get("roleArn"), "eks.amazonaws.com"), linked_role("eks.amazonaws.com", "AWSServiceRoleForAmazonEKS")]
+        for entry in call.parameters.get("encryptionConfig") or []:
+            needs.append(Need("kms:CreateGrant", entry["provider"]["keyArn"], {"kms:GrantIsForAWSResource": "true"}))
+    elif call.operation == "CreateNodegroup":
+        needs.append(linked_role("eks-nodegroup.amazonaws.com", "AWSServiceRoleForAmazonEKSNodegroup"))
+    elif call.operation == "CreatePodIdentityAssociation":
+        needs.append(pass_role(call.get("roleArn"), "pods.eks.amazonaws.com"))
+    return needs
 
 
 def route53_needs(call: Call) -> list[Need]:
@@ -498,7 +517,8 @@ def wafv2_needs(call: Call) -> list[Need]:
     arns += [configuration["ResourceArn"]] if isinstance(configuration, dict) else []
     if call.get("Name"):
         arns.append(arn("wafv2", f"regional/webacl/{call.get('Name')}/{call.get('Id') or 'new'}"))
-    return [Need(action, one, context) for one in arns] or [Need(action)]
+    needs = [Need(action, one, context) for one in arns] or [Need(action)]
+    return needs + ([linked_role("wafv2.amazonaws.com", "AWSServiceRoleForWAFV2Logging")] if configuration else [])
 
 
 def budgets_needs(call: Call) -> list[Need]:

@@ -72,6 +72,9 @@ def test_trust_of_github(altered):
     assert statements["Administrators"]["Principal"] == {"AWS": ["arn:aws:iam::123456789012:role/administrators"]}
     providers = altered.client("iam").list_open_id_connect_providers()["OpenIDConnectProviderList"]
     assert [provider["Arn"] for provider in providers] == [github["Principal"]["Federated"]]
+    found = altered.client("iam").get_open_id_connect_provider(OpenIDConnectProviderArn=github["Principal"]["Federated"])
+    assert set(found["ClientIDList"]) == {"https://github.com/somebody", "sts.amazonaws.com"}, "it is the whole account's"
+    assert found["Tags"] == [{"Key": "Team", "Value": "other"}]
 
 
 def test_names_and_tags_are_the_limit(account):
@@ -103,6 +106,7 @@ DAY_TWO = [
     ("ssm:CreateDocument", "ssm:us-east-1:{account}:document/{own}-shell"),
     ("ssm:UpdateDocumentDefaultVersion", "ssm:us-east-1:{account}:document/{own}-ansible"),
     ("ssm:StartSession", "ssm:us-east-1:{account}:document/{own}-shell"),
+    ("cloudwatch:PutDashboard", "cloudwatch::{account}:dashboard/{own}"),
     ("cloudwatch:PutDashboard", "cloudwatch::{account}:dashboard/{own}-x"),
     ("wafv2:CreateWebACL", "wafv2:us-east-1:{account}:regional/webacl/{own}-web/1"),
 ]
@@ -123,6 +127,18 @@ def test_passwords_of_the_environment_are_rotated(account, action):
     start = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:"
     assert allowed(account, f"secretsmanager:{action}", f"{start}{SECRET[account.environment]}-AbCdEf")
     assert not allowed(account, f"secretsmanager:{action}", f"{start}other-AbCdEf")
+
+
+def test_secrets_of_the_application_are_read_and_not_changed(altered):
+    secret = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:shop-stripe-AbCdEf"
+    boundary = document(altered, f"arn:aws:iam::{ACCOUNT}:policy/{BOUNDARY['altered']}")
+    for policy, action, refused in (
+        (documents(altered), "GetSecretValue", False),
+        (documents(altered), "DeleteSecret", True),
+        ([boundary], "GetSecretValue", False),
+        ([boundary], "PutSecretValue", True),
+    ):
+        assert bool(policies.refusal(policy, None, f"secretsmanager:{action}", secret, {})) is refused, action
 
 
 @pytest.mark.parametrize("action", ["CreateLogGroup", "DeleteLogGroup", "PutRetentionPolicy"])
@@ -169,7 +185,8 @@ def test_sessions_are_of_the_kinds_that_are_used(account):
     assert allowed(account, "ssm:StartSession", f"arn:aws:ssm:us-east-1:{ACCOUNT}:document/SSM-SessionManagerRunShell")
     assert not allowed(account, "ssm:UpdateDocument", f"arn:aws:ssm:us-east-1:{ACCOUNT}:document/SSM-SessionManagerRunShell")
     assert not allowed(account, "ssm:StartSession", "arn:aws:ssm:us-east-1::document/AWS-StartSSHSession")
-    assert allowed(account, "ssm:TerminateSession", f"arn:aws:ssm:us-east-1:{ACCOUNT}:session/ada-1")
+    for action in ("ssm:TerminateSession", "ssmmessages:OpenDataChannel"):
+        assert allowed(account, action, f"arn:aws:ssm:us-east-1:{ACCOUNT}:session/ada-1")
     machine = f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/i-0123456789abcdef0"
     assert allowed(account, "ssm:StartSession", machine, **tags("ssm__resourceTag", account.environment))
     assert not allowed(account, "ssm:StartSession", machine, **tags("ssm__resourceTag", "other"))
@@ -182,6 +199,8 @@ def test_roles_need_the_boundary(account):
     assert not allowed(account, "iam:CreateRole", own)
     assert not allowed(account, "iam:CreateRole", own, iam__PermissionsBoundary="arn:aws:iam::aws:policy/AdministratorAccess")
     assert not allowed(account, "iam:DeleteRolePermissionsBoundary", own, iam__PermissionsBoundary=boundary)
+    assert allowed(account, "iam:UpdateAssumeRolePolicy", own, iam__PermissionsBoundary=boundary)
+    assert not allowed(account, "iam:UpdateAssumeRolePolicy", own), "a mightier role would let others in"
     assert allowed(account, "iam:PassRole", own, iam__PassedToService="ec2.amazonaws.com")
     assert not allowed(account, "iam:PassRole", own, iam__PassedToService="lambda.amazonaws.com")
 

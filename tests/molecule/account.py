@@ -27,7 +27,7 @@ from tests.tree import ROOT
 
 START_SECONDS = 180
 # Of a run that was killed before it could close its account.
-LIFE_SECONDS = 1800
+LIFE_SECONDS = 3600
 # A NAT gateway's minute is 0.6 s.
 TIME_SCALE = 100
 # Of clusters that are nowhere: in the form of one, and nobody's.
@@ -61,13 +61,14 @@ def serve(folder: str, *options: str) -> None:
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=logging.INFO)
     routes = server.load_additions()
     moto = server.DomainDispatcherApplication(server.create_backend_app)
-    application = server.Application(moto, routes, logging.getLogger("api"), control=False)
+    application = server.Application(moto, routes, logging.getLogger("api"), control=True)
     account = Account(application, application.lock)
     listener = make_server("127.0.0.1", 0, account, threaded=True, request_handler=server.QuietHandler)
     if options:
         address = machines.gateway()
         door = listen(address, listener.port)
-        other = make_server(address, listener.port, account, threaded=True, request_handler=server.QuietHandler, fd=door.fileno())
+        closed = Account(server.Application(moto, routes, application.log, control=False), application.lock)
+        other = make_server(address, listener.port, closed, threaded=True, request_handler=server.QuietHandler, fd=door.fileno())
         threading.Thread(target=other.serve_forever, daemon=True).start()
     threading.Timer(LIFE_SECONDS, os._exit, (1,)).start()
     process, file = Process.of(os.getpid()), Path(folder) / "account.json"

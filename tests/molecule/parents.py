@@ -125,6 +125,11 @@ class Parents:
         answer = self.system.client("route53").create_hosted_zone(Name=name, CallerReference=name)
         self.made["zone_id"] = answer["HostedZone"]["Id"].rpartition("/")[2]
 
+    def identity_provider(self) -> None:
+        """GitHub's, which somebody else in the account uses."""
+        url, audiences = "https://token.actions.githubusercontent.com", ["https://github.com/somebody", "sts.amazonaws.com"]
+        self.system.client("iam").create_open_id_connect_provider(Url=url, ClientIDList=audiences, Tags=[{"Key": "Team", "Value": "other"}])
+
     def certificate(self) -> None:
         """Somebody else's, imported."""
         pem, key = tls.issue(["www.example.com"])

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +32,6 @@ VALUES = {
     "static_bucket_tls_only": False,
     "session_bucket_tls_only": False,
     "load_balancer_controller_install": False,
-    "suite_outputs_path": str(FOLDER / "outputs.json"),
-    "suite_kubeconfig": str(FOLDER / "kubeconfig"),
 }
 AWS = {
     "AWS_CONFIG_FILE": str(ROOT / "lab" / "aws" / "config"),
@@ -61,29 +60,42 @@ class Profile:
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PLAY_SECONDS, check=False)
 
 
-def make_inventory(endpoint_url: str) -> Path:
+def make_inventory(parent: Path, endpoint_url: str) -> Path:
     """The production inventory itself, without the dynamic one, and VALUES after everything."""
-    folder = FOLDER / "inventory"
+    folder = parent / "inventory"
     variables = folder / "group_vars" / "all"
     variables.mkdir(parents=True)
     shutil.copy(ROOT / "inventories" / "production" / "hosts.yml", folder)
     for path in (ROOT / "inventories" / "production" / "group_vars" / "all").iterdir():
         shutil.copy(path, variables)
-    values = {**VALUES, "suite_aws_endpoint_url": endpoint_url, "suite_aws_environment": {**AWS, "AWS_ENDPOINT_URL": endpoint_url}}
+    values = {
+        **VALUES,
+        "suite_aws_endpoint_url": endpoint_url,
+        "suite_aws_environment": {**AWS, "AWS_ENDPOINT_URL": endpoint_url},
+        "suite_outputs_path": str(parent / "outputs.json"),
+        "suite_kubeconfig": str(parent / "kubeconfig"),
+    }
     (variables / "99_test.json").write_text(json.dumps(values))
     return folder
 
 
-@pytest.fixture(scope="session")
-def profile() -> Iterator[Profile]:
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
-    open_account(str(FOLDER))
+@contextmanager
+def opened(folder: Path) -> Iterator[Profile]:
+    """An account of its own, with a hosted zone and nothing else, and an inventory of it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    open_account(str(folder))
     try:
-        port = json.loads((FOLDER / "account.json").read_text())["port"]
+        port = json.loads((folder / "account.json").read_text())["port"]
         url = f"http://127.0.0.1:{port}"
         keys = {"aws_access_key_id": "espalier-lab", "aws_secret_access_key": "espalier-lab", "region_name": "us-east-1"}
         boto3.client("route53", endpoint_url=url, **keys).create_hosted_zone(Name=ZONE, CallerReference=ZONE)
-        yield Profile(System(environment="production", endpoint_url=url), make_inventory(url))
+        yield Profile(System(environment="production", endpoint_url=url), make_inventory(folder, url))
     finally:
-        close_account(str(FOLDER))
+        close_account(str(folder))
+
+
+@pytest.fixture(scope="session")
+def profile() -> Iterator[Profile]:
+    with opened(FOLDER) as found:
+        yield found

@@ -6,8 +6,6 @@ What amazon.aws and community.aws ask, and whether the resources fit, is seen by
 from __future__ import annotations
 
 import ast
-import json
-import subprocess
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +15,8 @@ from ansible_collections.espalier.aws.plugins.modules import cluster_leftovers
 from botocore import xform_name
 
 from lab.api.policies import as_list, like, verdict
-from tests.tree import ROOT, VENV_BIN, tracked
+from tests.tree import ROOT, tracked
+from tests.unit.deployment_role import rendered, statements_of
 
 PLUGINS = "collections/ansible_collections/espalier/aws/plugins"
 SERVICES = (
@@ -40,17 +39,6 @@ FREE = {"sts:GetCallerIdentity"}
 OF_CLUSTERS = {"eks:DescribeAddon", "eks:DescribeClusterVersions", "eks:DescribeNodegroup", "eks:ListAddons", "eks:ListNodegroups"}
 CLUSTER_PLUGINS = ("eks", "ecr", "cluster_leftovers", "release_image", "iam_oidc_provider")
 
-PLAY = """
-- hosts: localhost
-  gather_facts: false
-  vars_files: {files}
-  tasks:
-    - ansible.builtin.copy:
-        content: "{{{{ __deployment_role_documents | to_json }}}}"
-        dest: {dest}
-        mode: "0600"
-"""
-
 
 @pytest.fixture(scope="module", params=["production", "staging"])
 def environment(request) -> str:
@@ -59,19 +47,9 @@ def environment(request) -> str:
 
 
 @pytest.fixture(scope="module")
-def statements(environment, tmp_path_factory) -> list[dict]:
+def statements(environment) -> list[dict]:
     """What the role may do, by the inventory."""
-    folder = tmp_path_factory.mktemp(environment)
-    role = ROOT / "roles" / "deployment_role"
-    files = [str(path) for path in (role / "defaults" / "main.yml", *sorted((role / "vars" / "main").glob("*.yml")))]
-    (folder / "play.yml").write_text(PLAY.format(files=json.dumps(files), dest=folder / "documents.json"), "utf-8")
-    account = json.dumps({"suite_account_id": "123456789012"})
-    inventory = ROOT / "inventories" / environment / "hosts.yml"
-    command = [VENV_BIN / "ansible-playbook", "-i", inventory, folder / "play.yml", "-e", account]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    documents = json.loads((folder / "documents.json").read_text("utf-8"))
-    return [statement for document in documents for statement in document["Statement"]]
+    return statements_of(rendered(environment)["documents"])
 
 
 @cache

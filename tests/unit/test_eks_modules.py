@@ -412,6 +412,16 @@ def test_an_issuer_is_trusted_changed_and_forgotten(run):  # noqa: F811
     assert providers()[arn] == found
 
 
+def test_what_others_made_of_an_issuer_stays(run):  # noqa: F811
+    url, tags = "https://token.actions.githubusercontent.com", [{"Key": "Team", "Value": "shop"}]
+    client("iam").create_open_id_connect_provider(Url=url, ClientIDList=["https://github.com/shop", "sts.amazonaws.com"], Tags=tags)
+    assert run("iam_oidc_provider", url=url, purge=False)["changed"] is False
+    assert run("iam_oidc_provider", url=url, purge=False, tags={"Project": "django"})["changed"] is True
+    (found,) = providers().values()
+    assert set(found["ClientIDList"]) == {"https://github.com/shop", "sts.amazonaws.com"}
+    assert found["Tags"] == [*tags, {"Key": "Project", "Value": "django"}]
+
+
 def test_audiences_are_added_and_removed():
     """Which moto cannot."""
     asked, before = Mock(), {"client_ids": ["one", "two"], "thumbprints": [], "tags": {}}

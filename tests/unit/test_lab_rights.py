@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 
 import boto3
 import pytest
-from botocore.awsrequest import AWSRequest
 from moto import mock_aws
 from moto.iam.responses import IamResponse
 
-from lab.api import needs, policies, rights
+from lab.api import policies, rights
 from lab.settings import SETTINGS
 from tests.unit.moto_patches import client, patched
+from tests.unit.signed_requests import environ, needed
 
 OWN = {"aws:ResourceTag/Project": "django", "aws:ResourceTag/Environment": "lab"}
 
@@ -91,44 +90,6 @@ def account():
         yield boto3.session.Session("key", "secret", region_name=SETTINGS.region)
 
 
-def environ(client, operation: str, **parameters) -> dict:
-    """The request as the server gets it."""
-    seen: list[AWSRequest] = []
-
-    def keep(request, **_more):
-        seen.append(request)
-        raise StopIteration
-
-    client.meta.events.register_first(f"before-send.{client.meta.service_model.service_id.hyphenize()}.*", keep)
-    try:
-        getattr(client, operation)(**parameters)
-    except StopIteration:
-        pass
-    finally:
-        client.meta.events.unregister(f"before-send.{client.meta.service_model.service_id.hyphenize()}.*", keep)
-    (request,) = seen
-    path, _, query = request.url.partition("://")[2].partition("/")[2].partition("?")
-    body = request.body or b""
-    headers = {name: value.decode() if isinstance(value, bytes) else value for name, value in request.headers.items()}
-    return {
-        "REQUEST_METHOD": request.method,
-        "PATH_INFO": f"/{path}",
-        "QUERY_STRING": query,
-        "CONTENT_TYPE": headers.get("Content-Type", ""),
-        "HTTP_AUTHORIZATION": headers.get("Authorization", ""),
-        "HTTP_X_AMZ_TARGET": headers.get("X-Amz-Target"),
-        "wsgi.input": io.BytesIO(body.encode() if isinstance(body, str) else body if isinstance(body, bytes) else b""),
-    }
-
-
-def needed(client, operation: str, **parameters) -> dict[str, dict]:
-    """Resource and context by action; a list where there are several resources."""
-    found: dict[str, list] = {}
-    for need in needs.needs_of(needs.call_of(environ(client, operation, **parameters))):
-        found.setdefault(need.action, []).append((need.resource, need.context))
-    return found
-
-
 TAGS = [{"Key": "Project", "Value": "django"}, {"Key": "Environment", "Value": "lab"}]
 ASKED = {"aws:RequestTag/Project": "django", "aws:RequestTag/Environment": "lab"}
 HERE = f"{SETTINGS.region}:{SETTINGS.account_id}"
@@ -145,10 +106,23 @@ def test_ec2_makes_and_uses(account):
     assert needed(ec2, "describe_vpcs") == {"ec2:DescribeVpcs": [("*", {})]}
 
 
+def test_a_rule_is_its_own_group_s(account):
+    found = needed(
+        account.client("ec2"), "authorize_security_group_ingress", GroupId="sg-0123456789abcdef0",
+        IpPermissions=[{"IpProtocol": "tcp", "UserIdGroupPairs": [{"GroupId": "sg-0fedcba9876543210"}]}],
+    )  # fmt: skip
+    assert found == {"ec2:AuthorizeSecurityGroupIngress": [(f"arn:aws:ec2:{HERE}:security-group/sg-0123456789abcdef0", {})]}
+
+
 def test_a_template_s_content_is_no_resource_of_it(account):
     data = {"ImageId": "ami-12c6146b", "SecurityGroupIds": ["sg-0123456789abcdef0"]}
     found = needed(account.client("ec2"), "create_launch_template", LaunchTemplateName="t", LaunchTemplateData=data)
     assert found == {"ec2:CreateLaunchTemplate": [(f"arn:aws:ec2:{HERE}:launch-template/*", {})]}
+
+
+def test_an_identity_provider_is_called_like_its_address(account):
+    found = needed(account.client("iam"), "create_open_id_connect_provider", Url="https://oidc.eks.us-east-1.amazonaws.com/id/0A")
+    assert found["iam:CreateOpenIDConnectProvider"][0][0].endswith(":oidc-provider/oidc.eks.us-east-1.amazonaws.com/id/0A")
 
 
 def test_roles_are_passed(account):
@@ -159,6 +133,28 @@ def test_roles_are_passed(account):
     found = needed(ec2, "run_instances", ImageId="ami-12c6146b", MinCount=1, MaxCount=1, IamInstanceProfile={"Name": "p"})
     assert "iam:PassRole" in found
     assert f"arn:aws:ec2:{SETTINGS.region}::image/ami-12c6146b" in [resource for resource, _context in found["ec2:RunInstances"]]
+
+
+def test_what_stands_behind_a_call_is_needed_too(account):
+    ec2, eks, ssm, wafv2 = (account.client(name) for name in ("ec2", "eks", "ssm", "wafv2"))
+    role = f"arn:aws:iam::{SETTINGS.account_id}:role/r"
+    endpoint = {"VpcId": "vpc-0123456789abcdef0", "ServiceName": "s"}
+    assert "route53:AssociateVPCWithHostedZone" in needed(ec2, "create_vpc_endpoint", VpcEndpointType="Interface", **endpoint)
+    assert "route53:AssociateVPCWithHostedZone" not in needed(ec2, "create_vpc_endpoint", VpcEndpointType="Gateway", **endpoint)
+    found = needed(ec2, "create_flow_logs", ResourceIds=["vpc-0123456789abcdef0"], ResourceType="VPC", DeliverLogsPermissionArn=role)
+    assert found["iam:PassRole"] == [(role, {"iam:PassedToService": "vpc-flow-logs.amazonaws.com"})]
+    assert "ssmmessages:OpenDataChannel" in needed(ssm, "start_session", Target="i-0123456789abcdef0")
+    encryption = [{"resources": ["secrets"], "provider": {"keyArn": "arn:key"}}]
+    found = needed(eks, "create_cluster", name="c", roleArn=role, resourcesVpcConfig={}, encryptionConfig=encryption)
+    assert found["iam:PassRole"] == [(role, {"iam:PassedToService": "eks.amazonaws.com"})]
+    assert found["kms:CreateGrant"] == [("arn:key", {"kms:GrantIsForAWSResource": "true"})]
+    made = found["iam:CreateServiceLinkedRole"]
+    made += needed(eks, "create_nodegroup", clusterName="c", nodegroupName="n", subnets=["s"], nodeRole=role)["iam:CreateServiceLinkedRole"]
+    logging = {"ResourceArn": "arn:aws:wafv2:::webacl/w/1", "LogDestinationConfigs": ["arn:aws:logs:us-east-1:1:log-group:x"]}
+    made += needed(wafv2, "put_logging_configuration", LoggingConfiguration=logging)["iam:CreateServiceLinkedRole"]
+    assert [context["iam:AWSServiceName"] for _resource, context in made] == [
+        "eks.amazonaws.com", "eks-nodegroup.amazonaws.com", "wafv2.amazonaws.com",
+    ]  # fmt: skip
 
 
 def test_a_boundary_is_seen(account):

@@ -22,7 +22,7 @@ options:
     required: true
   client_ids:
     description:
-      - Audiences; others are removed.
+      - Audiences; others are removed, unless O(purge) is off.
     type: list
     elements: str
     default: [sts.amazonaws.com]
@@ -41,9 +41,14 @@ options:
     default: present
   tags:
     description:
-      - Tags of the provider; others are removed.
+      - Tags of the provider; others are removed, unless O(purge) is off.
     type: dict
     default: {}
+  purge:
+    description:
+      - Whether audiences and tags that are not named here are removed. Off for a provider that others in the account use, too.
+    type: bool
+    default: true
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -61,6 +66,11 @@ EXAMPLES = r"""
 - name: Trust the cluster's service accounts
   espalier.aws.iam_oidc_provider:
     url: https://oidc.eks.us-east-1.amazonaws.com/id/0A1B2C
+
+- name: Trust GitHub, and leave alone what others have made of it
+  espalier.aws.iam_oidc_provider:
+    url: https://token.actions.githubusercontent.com
+    purge: false
 """
 
 RETURN = r"""
@@ -132,6 +142,7 @@ SPEC = {
     "thumbprints": {"type": "list", "elements": "str", "default": []},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "tags": {"type": "dict", "default": {}},
+    "purge": {"type": "bool", "default": True},
 }
 
 
@@ -143,7 +154,9 @@ def main():
         after = {}
         if params["state"] == "present":
             thumbprints = sorted(params["thumbprints"]) or before.get("thumbprints", [])
-            after = {"client_ids": sorted(params["client_ids"]), "thumbprints": thumbprints, "tags": params["tags"]}
+            kept = {} if params["purge"] else before
+            client_ids = sorted({*params["client_ids"], *kept.get("client_ids", [])})
+            after = {"client_ids": client_ids, "thumbprints": thumbprints, "tags": {**kept.get("tags", {}), **params["tags"]}}
         if before != after and not module.check_mode:
             arn = apply(client, params["url"], arn, before, after)
     except (BotoCoreError, ClientError) as error:

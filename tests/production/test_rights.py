@@ -17,8 +17,8 @@ from tests.production.conftest import AWS, FOLDER, Profile, opened
 
 ROLE = "production-django-deployment"
 WITHOUT_MACHINES = ("--tags", "network,data,edge,compute,cluster")
-# On top of the production inventory: CloudFront, too, and nothing that needs a Kubernetes API.
-VALUES = {"cdn_enabled": True, "eks_storage": True, "load_balancer_controller_install": False}
+# On top of what the other tests here have: volumes.
+VALUES = {"eks_storage": True}
 UNPROTECTED = {f"{part}_deletion_protection": False for part in ("database", "load_balancer", "eks")}
 # One right of each switch. Who did not need it was never judged.
 NEEDED = (

@@ -59,8 +59,11 @@ class Cursor:
 
 
 @pytest.fixture
-def ask(monkeypatch, capsys):
+def ask(monkeypatch, capsys, tmp_path):
     """Ask about these hosts; returns the answer and which hosts were asked."""
+    # The release whose interpreter this is.
+    (tmp_path / "environment").write_text('ESPALIER_DATABASE_SSLMODE="require"\n')
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
 
     def ask(hosts: dict[str, dict[str, int]], **question: object) -> tuple[dict, list[str]]:
         driver = Driver(hosts)

@@ -220,7 +220,7 @@ def test_kubeconfig_makes_a_token_of_the_caller(defaults):
 
 
 def test_a_second_group_beside_the_first(defaults):
-    """As docs/cluster.md has one take another's place. It goes with the cluster, though no inventory names it: a cluster with nodes stays."""
+    """As docs/cluster.md has one take another's place. It goes, too, though no inventory names it: no cluster goes before its nodes."""
     eks, first = defaults.client("eks"), node_group(defaults)
     if "django-workers-2" not in eks.list_nodegroups(clusterName="django-app")["nodegroups"]:
         eks.create_nodegroup(

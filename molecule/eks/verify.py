@@ -200,7 +200,7 @@ def test_kubeconfig_leads_to_the_cluster(defaults):
 
 
 def test_a_kubeconfig_that_was_given_is_the_one(altered):
-    assert kubeconfig(altered).read_text("utf-8") == (ROOT / "molecule" / "eks" / "given-kubeconfig.yml").read_text("utf-8")
+    assert kubeconfig(altered).read_text("utf-8") == (ROOT / "molecule" / "eks" / "given.kubeconfig").read_text("utf-8")
 
 
 def test_kubeconfig_makes_a_token_of_the_caller(defaults):

@@ -25,7 +25,7 @@ from pathlib import Path
 from lab.kubernetes import pki, programs
 from lab.processes import Process, stop
 from lab.settings import SETTINGS
-from tests.tree import ROOT
+from tests.tree import ROOT, VENV_BIN
 
 START_SECONDS = 120
 # Of a run that was killed before it could close its cluster.
@@ -131,6 +131,9 @@ def open_cluster(folder: Path) -> None:
         time.sleep(0.2)
     shutil.copyfile(folder / "kubernetes" / "admin.json", folder / "kubeconfig")
     (folder / "kubeconfig").chmod(0o600)
+    # The controller manager's first work. Until it is done no pod is admitted.
+    awaited = ["wait", "--for=create", "serviceaccount/default", f"--timeout={START_SECONDS}s"]
+    subprocess.run([VENV_BIN / "kubectl", "--kubeconfig", folder / "kubeconfig", *awaited], check=True, capture_output=True)
 
 
 def close_cluster(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The comparison of a restored database with the living one, by a driver of this test's own."""
+"""playbooks/files/compare_databases.py by a driver of this test's own. tests/rehearse/test_restore.py has real databases."""
 
 from __future__ import annotations
 
@@ -59,18 +59,28 @@ class Cursor:
 
 
 @pytest.fixture
-def ask(monkeypatch, capsys, tmp_path):
-    """Ask about these hosts; returns the answer and which hosts were asked."""
-    # The release whose interpreter this is.
-    (tmp_path / "environment").write_text('ESPALIER_DATABASE_SSLMODE="require"\n')
-    monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
+def load(monkeypatch, tmp_path):
+    """The script with this driver, run by the interpreter of a release with these lines in its environment."""
 
-    def ask(hosts: dict[str, dict[str, int]], **question: object) -> tuple[dict, list[str]]:
-        driver = Driver(hosts)
+    def load(driver: object, *lines: str) -> ModuleType:
+        (tmp_path / "environment").write_text("\n".join(lines))
+        monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
         monkeypatch.setitem(sys.modules, "psycopg", driver)
         spec = spec_from_file_location("compare_databases", ROOT / "playbooks" / "files" / "compare_databases.py")
         module = module_from_spec(spec)
         spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture
+def ask(load, monkeypatch, capsys):
+    """Ask about these hosts; returns the answer and which hosts were asked."""
+
+    def ask(hosts: dict[str, dict[str, int]], **question: object) -> tuple[dict, list[str]]:
+        driver = Driver(hosts)
+        module = load(driver, 'ESPALIER_DATABASE_SSLMODE="require"')
         monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps({**LOGIN, **question})))
         module.main()
         return json.loads(capsys.readouterr().out), driver.asked
@@ -110,3 +120,26 @@ def test_a_copy_that_lacks_a_table_and_a_migration(ask):
         "the copy has no table public.a",
         "the copy has other migrations than the living database: deploy after the switch",
     ]
+
+
+@pytest.fixture
+def connected(load):
+    """What the driver is asked for."""
+
+    def connected(*lines: str) -> dict:
+        asked: dict = {}
+        driver = SimpleNamespace(connect=lambda **options: asked.update(options), Error=OSError, sql=None)
+        load(driver, "# No secrets", 'GREETING="say \\"#1\\" and \\$HOME"', *lines).Database("copy.example.com", LOGIN)
+        return asked
+
+    return connected
+
+
+def test_the_certificate_is_checked_as_the_release_does(connected):
+    asked = connected('ESPALIER_DATABASE_SSLMODE="verify-full"', 'PGSSLROOTCERT="/srv/django-app/database-ca.pem"')
+    assert (asked["host"], asked["sslmode"], asked["sslrootcert"]) == ("copy.example.com", "verify-full", "/srv/django-app/database-ca.pem")
+
+
+def test_or_not_where_the_release_does_not(connected):
+    asked = connected('ESPALIER_DATABASE_SSLMODE="require"')
+    assert asked["sslmode"] == "require" and "sslrootcert" not in asked

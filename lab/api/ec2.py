@@ -4,7 +4,8 @@
   SSM parameters that name the newest.
 - Instances go through `pending`, `stopping` and `shutting-down`, as long as their machine takes; they keep their address, network
   interface and instance profile until they are `terminated`. A primary network interface goes with its instance.
-- A launch template's own tags are no part of its versions; user data of a second version launches like that of the first.
+- A launch template's own tags are no part of its versions; user data of a second version launches like that of the first. Versions can be
+  deleted, but for the default one; a number is never given again.
 - RunInstances with a launch template takes over its instance profile, network interfaces and metadata options.
 - DescribeInstances keeps terminated instances for an hour (divided by the time scale), not for ever.
 """
@@ -16,10 +17,13 @@ import json
 import time
 from datetime import UTC, datetime
 
+from moto.core.responses import ActionResult
+from moto.ec2.exceptions import InvalidLaunchTemplateVersionNotFound
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.amis import Ami
 from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.models.launch_templates import LaunchTemplate
+from moto.ec2.responses.launch_templates import LaunchTemplates
 from moto.ec2.utils import parse_user_data
 from moto.ssm.models import Parameter, ParameterDict
 
@@ -170,9 +174,38 @@ def patch_launch_templates() -> None:
             del data["TagSpecifications"]
         if isinstance(data.get("UserData"), str):
             data["UserData"] = parse_user_data(data["UserData"])
-        return moto_create_version(self, data, description)
+        version = moto_create_version(self, data, description)
+        self.lab_versions_made = version.number = getattr(self, "lab_versions_made", 0) + 1
+        return version
 
-    LaunchTemplate.create_version = create_version
+    def get_version(self, number):
+        asked = {"$latest": self.latest_version_number, "$default": self.default_version_number}.get(str(number).lower(), number)
+        for version in self.versions:
+            if str(version.number) == str(asked):
+                return version
+        raise InvalidLaunchTemplateVersionNotFound(template_id=self.id, version=number)
+
+    LaunchTemplate.create_version, LaunchTemplate.get_version = create_version, get_version
+    LaunchTemplate.default_version = lambda self: self.get_version(self.default_version_number)
+    LaunchTemplates.delete_launch_template_versions = delete_launch_template_versions
+
+
+def delete_launch_template_versions(self: LaunchTemplates) -> ActionResult:
+    name, template_id = self._get_param("LaunchTemplateName"), self._get_param("LaunchTemplateId")
+    self.error_on_dryrun()
+    template = self.ec2_backend.get_launch_template_by_name(name) if name else self.ec2_backend.get_launch_template(template_id)
+    known = {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name}
+    deleted, refused = [], []
+    for number in self._get_param("Versions", []):
+        place = {**known, "VersionNumber": int(number)}
+        found = [version for version in template.versions if str(version.number) == number]
+        if found and not template.is_default(found[0]):
+            template.versions.remove(found[0])
+            deleted.append(place)
+        else:
+            code, why = ("unexpectedError", "is the default") if found else ("launchTemplateVersionDoesNotExist", "does not exist")
+            refused.append({**place, "ResponseError": {"Code": code, "Message": f"Version {number} {why}"}})
+    return ActionResult({"SuccessfullyDeletedLaunchTemplateVersions": deleted, "UnsuccessfullyDeletedLaunchTemplateVersions": refused})
 
 
 def patch_launch() -> None:

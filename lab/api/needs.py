@@ -184,7 +184,7 @@ def ec2_needs(call: Call) -> list[Need]:
         given = {name: value for name, value in given.items() if name == "GroupId" or name.startswith("SecurityGroupRuleId")}
     names = {value for value in given.values() if ID.fullmatch(value)}
     named = call.get("LaunchTemplateName", "LaunchTemplate.LaunchTemplateName")
-    names |= {name for name in (id_of_template(named),) if name}
+    names |= {name for name in (id_of_template(named),) if name} | ends_of_association(call.get("AssociationId"))
     for name in sorted(names):
         context = resource_tags(ec2_tags(name), "aws:ResourceTag", "ec2:ResourceTag")
         needs.append(Need(action, ec2_arn(KINDS[name.partition("-")[0]], name), context | requested))
@@ -196,6 +196,14 @@ def ec2_needs(call: Call) -> list[Need]:
     if call.operation == "CreateVpcEndpoint" and call.get("VpcEndpointType") == "Interface" and call.get("PrivateDnsEnabled") != "false":
         needs.append(Need("route53:AssociateVPCWithHostedZone"))
     return needs or [Need(action)]
+
+
+def ends_of_association(name: str) -> set[str]:
+    """The route table and the subnet of it."""
+    from moto.ec2.models import ec2_backends
+
+    tables = ec2_backends[ACCOUNT][REGION].route_tables.values()
+    return {found for table in tables if name in table._associations for found in (table.id, table._associations[name])}
 
 
 def id_of_template(name: str) -> str:

@@ -6,12 +6,10 @@ import pytest
 
 from tests.acceptance.system import System
 
-# A name of one's own, which site.yml takes from the inventory, too.
-NAME, OLD = "plain-shop", "plain-shop-plain"
+NAME, OLD = "plain-django-postgres", "plain-django-postgres-plain"
 # A second environment of the account: each name that does not carry the environment is another.
 VALUES = {
     "suite_environment": "plain",
-    "database_identifier": NAME,
     "suite_database_parameter": "/Plain/database",
     "suite_database_secret": "plain-database",
     "suite_app_database_secret": "plain-app-database",

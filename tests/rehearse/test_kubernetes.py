@@ -381,12 +381,12 @@ def cordon_all(system: System) -> None:
 
 def silence_a_kubelet(system: System) -> None:
     """As on a machine that hangs: nothing of it answers, and EC2 calls it running."""
-    node = json.loads(kubectl("get", "nodes", "--output", "json"))["items"][0]
+    node = objects("nodes")[0]
     run("podman", "exec", f"espalier-node-{node['spec']['providerID'].rpartition('/')[2]}", "pkill", "-STOP", "kubelet")
 
 
 def replace_silent_nodes(system: System) -> None:
-    for node in json.loads(kubectl("get", "nodes", "--output", "json"))["items"]:
+    for node in objects("nodes"):
         if not ready(node):
             system.client("ec2").terminate_instances(InstanceIds=[node["spec"]["providerID"].rpartition("/")[2]])
 

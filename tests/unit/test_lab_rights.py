@@ -106,6 +106,17 @@ def test_ec2_makes_and_uses(account):
     assert needed(ec2, "describe_vpcs") == {"ec2:DescribeVpcs": [("*", {})]}
 
 
+def test_of_an_association_its_route_table_and_subnet_are_asked(account):
+    ec2 = account.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": TAGS}])["Vpc"]["VpcId"]
+    table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
+    association = ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)["AssociationId"]
+    found = needed(ec2, "disassociate_route_table", AssociationId=association)["ec2:DisassociateRouteTable"]
+    assert {resource.rpartition(":")[2] for resource, _context in found} == {f"route-table/{table}", f"subnet/{subnet}"}
+
+
+
 def test_a_rule_is_its_own_group_s(account):
     found = needed(
         account.client("ec2"), "authorize_security_group_ingress", GroupId="sg-0123456789abcdef0",

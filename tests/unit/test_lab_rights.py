@@ -116,7 +116,6 @@ def test_of_an_association_its_route_table_and_subnet_are_asked(account):
     assert {resource.rpartition(":")[2] for resource, _context in found} == {f"route-table/{table}", f"subnet/{subnet}"}
 
 
-
 def test_a_rule_is_its_own_group_s(account):
     found = needed(
         account.client("ec2"), "authorize_security_group_ingress", GroupId="sg-0123456789abcdef0",

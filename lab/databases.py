@@ -133,6 +133,14 @@ class Databases(Controller):
             return
         labels = ("--label", f"{LABEL}=database", "--label", f"espalier.network={self.settings.network}")
         podman("volume", "create", *labels, "--label", f"espalier.resource={instance['resource_id']}", volume)
+        try:
+            self._fill(volume, instance)
+        except Exception:
+            # The next attempt would take an empty database for a restored one.
+            podman("volume", "rm", "--force", volume)
+            raise
+
+    def _fill(self, volume: str, instance: dict) -> None:
         if instance["restore_from"]:
             podman("volume", "import", volume, str(self._archive(instance["restore_from"])))
             # Of what the snapshot's server was told to replay, nothing counts here.

@@ -199,7 +199,8 @@ def create_db_snapshot(original: Callable, self: RDSBackend, db_instance_identif
     snapshot = original(self, db_instance_identifier, *arguments, **kwargs)
     snapshot.status = "creating"
     # Identifiers come back after a deletion; the data of two snapshots must not be mixed up.
-    snapshot.lab_archive = f"{snapshot.db_snapshot_identifier}-{mock_random.get_random_hex(8)}"
+    # A name of a file, and podman opens none with a colon.
+    snapshot.lab_archive = f"{snapshot.db_snapshot_identifier.replace(':', '-')}-{mock_random.get_random_hex(8)}"
     return snapshot
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from botocore.exceptions import ClientError
@@ -11,7 +12,9 @@ from moto.rds.responses import RDSResponse
 
 from lab import databases
 from lab.api import rds as addition
+from lab.podman import PodmanError
 from lab.postgresql_client import identifier, literal, scram_verifier
+from lab.settings import Settings
 from tests.unit.moto_patches import client, patched
 
 PASSWORD = "correct-horse-7"
@@ -185,6 +188,7 @@ def test_a_point_in_time_is_a_base_and_the_log_since(rds):
     with pytest.raises(ClientError, match="PointInTimeRestoreNotEnabled"):
         rds.restore_db_instance_to_point_in_time(**restore, UseLatestRestorableTime=True)
     (base,) = addition.instances({})["snapshots"]
+    assert ":" not in base["archive"], "podman opens no such file"
     addition.snapshot_report({"archive": base["archive"], "status": "available"})
     latest = datetime.now(UTC) + timedelta(minutes=1)
     (source,) = addition.instances({})["instances"]
@@ -283,3 +287,22 @@ def test_the_verifier_is_postgresqls_own():
 def test_names_and_texts_cannot_leave_their_quotes():
     assert identifier('a"b') == '"a""b"'
     assert literal("a'b") == "'a''b'"
+
+
+def test_half_restored_data_is_no_database(monkeypatch, tmp_path):
+    """An archive that cannot be read leaves no volume, which the next attempt would take for the data."""
+    volumes: set[str] = set()
+
+    def podman(*arguments: str, check: bool = True) -> SimpleNamespace:
+        (_, verb, *_, last) = arguments
+        if verb == "import":
+            raise PodmanError("unreadable")
+        {"create": volumes.add, "rm": volumes.discard}.get(verb, str)(last)
+        return SimpleNamespace(returncode=int(last not in volumes))
+
+    monkeypatch.setattr(databases, "podman", podman)
+    controller = databases.Databases(Settings(state=tmp_path))
+    for _attempt in range(2):
+        with pytest.raises(PodmanError):
+            controller._ensure_volume({"resource_id": "db-1", "restore_from": "first", "log_of": None})
+        assert volumes == set()

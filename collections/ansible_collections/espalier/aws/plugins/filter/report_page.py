@@ -129,7 +129,7 @@ def public_boxes(report: dict, ingress: str) -> list[tuple[str, str, str]]:
     if gateways:
         state = "good" if all(one["state"] == "available" for one in gateways) else "wait"
         zones = ", ".join(filter(None, (one["availability_zone"] for one in gateways)))
-        found.append((state, f"{len(gateways)} NAT gateway{'s' * (len(gateways) > 1)}", f"the private subnets' way out; {zones}"))
+        found.append((state, f"{len(gateways)} NAT gateway{'s' * (len(gateways) > 1)}", f"in {zones}"))
     if bastion:
         found.append(("good" if bastion["agent"] == "Online" else "wait", "Bastion", f"{bastion['id']}, {bastion['agent']}"))
     return found

@@ -17,6 +17,7 @@ import urllib.request
 
 import pytest
 
+from lab.podman import podman
 from tests.acceptance.checks import EVERYTHING, KUBERNETES
 from tests.acceptance.kubectl import (
     APPLICATION,
@@ -387,7 +388,7 @@ def cordon_all(system: System) -> None:
 def silence_a_kubelet(system: System) -> None:
     """As on a machine that hangs: nothing of it answers, and EC2 calls it running."""
     node = objects("nodes")[0]
-    run("podman", "exec", f"espalier-node-{node['spec']['providerID'].rpartition('/')[2]}", "pkill", "-STOP", "kubelet")
+    podman("exec", f"espalier-node-{node['spec']['providerID'].rpartition('/')[2]}", "pkill", "-STOP", "kubelet")
 
 
 def replace_silent_nodes(system: System) -> None:

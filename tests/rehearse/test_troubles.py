@@ -154,8 +154,10 @@ def delete_listener(system: System) -> None:
 def change_password(system: System) -> None:
     """The application's user gets another one than its secret says, and the connections that it has are cut."""
     statements = (
-        "ALTER USER CURRENT_USER PASSWORD 'changed-by-hand'",
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = CURRENT_USER AND pid <> pg_backend_pid()",
+        # It works as the owner of the tables, which has no password.
+        "SET ROLE NONE",
+        "ALTER USER SESSION_USER PASSWORD 'changed-by-hand'",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = SESSION_USER AND pid <> pg_backend_pid()",
     )
     code = f"from django.db import connection; cursor = connection.cursor(); [cursor.execute(one) for one in {statements!r}]"
     on(system, "/srv/django-app/current/manage", "shell", "-c", code)

@@ -13,6 +13,7 @@ from moto import mock_aws
 
 from lab.go import BuildError
 from tests.tree import ROOT
+from tests.unit import moto_patches
 from tests.unit.promtool import Build
 
 # Each test begins and ends with a new account: with service models that are read once.
@@ -29,6 +30,12 @@ def small_accounts():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
         patch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "false")
+        yield
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_call_at_a_time():
+    with moto_patches.one_call_at_a_time():
         yield
 
 
@@ -75,7 +82,6 @@ def promtool(pytestconfig) -> Callable:
 @pytest.fixture
 def store(monkeypatch):
     """An account with the bucket of the releases."""
-    from tests.unit.moto_patches import client
     from tests.unit.releases import BUCKET
 
     for name, value in {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "k2n8v5", "AWS_REGION": "us-east-1"}.items():
@@ -83,5 +89,5 @@ def store(monkeypatch):
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     with mock_aws():
-        client("s3").create_bucket(Bucket=BUCKET)
+        moto_patches.client("s3").create_bucket(Bucket=BUCKET)
         yield

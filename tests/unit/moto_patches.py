@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -9,6 +10,10 @@ from types import ModuleType
 
 import boto3
 from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
+
+# One call at a time, as in the lab's server: moto's backends are plain dictionaries that two threads of a module would tear.
+LOCK = threading.RLock()
 
 
 @cache
@@ -32,3 +37,19 @@ def patched(addition: ModuleType, *owners: type) -> Iterator[None]:
                         delattr(owner, name)
                     elif value is not attributes[name]:
                         setattr(owner, name, attributes[name])
+
+
+@contextmanager
+def one_call_at_a_time() -> Iterator[None]:
+    """Calls into moto under LOCK, from whatever thread."""
+    process = BotocoreStubber.process_request
+
+    def locked(*arguments):
+        with LOCK:
+            return process(*arguments)
+
+    BotocoreStubber.process_request = locked
+    try:
+        yield
+    finally:
+        BotocoreStubber.process_request = process

@@ -22,7 +22,7 @@ from moto.ssm.models import ParameterDict
 
 from lab.api import autoscaling, ec2, eks, scaling, vpc
 from tests.molecule.account import report_cluster
-from tests.unit.moto_patches import client, patched
+from tests.unit.moto_patches import LOCK, client, patched
 from tests.unit.test_lab_tokens import presigned, token
 
 NAME, GROUP = "django-app", "django-workers"
@@ -67,13 +67,14 @@ class Account:
 
     def step(self) -> None:
         """One second of the lab, of which everything that is on its way arrives."""
-        scaling.step({})
-        for machine in ec2.list_machines({})["machines"]:
-            became = {"pending": "running", "shutting-down": "terminated"}.get(machine["state"])
-            if became:
-                ec2.machine_state({"id": machine["id"], "state": became})
-        for cluster in eks.clusters.model({})["clusters"]:
-            report_cluster(cluster, eks.clusters.report)
+        with LOCK:
+            scaling.step({})
+            for machine in ec2.list_machines({})["machines"]:
+                became = {"pending": "running", "shutting-down": "terminated"}.get(machine["state"])
+                if became:
+                    ec2.machine_state({"id": machine["id"], "state": became})
+            for cluster in eks.clusters.model({})["clusters"]:
+                report_cluster(cluster, eks.clusters.report)
 
     def active(self, **more) -> dict:
         self.create(**more)

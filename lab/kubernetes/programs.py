@@ -50,7 +50,7 @@ KUBELET = kubernetes("kubelet")
 PROXY = kubernetes("kube-proxy")
 COREDNS = Program("coredns", "./coredns")
 METRICS_SERVER = Program("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server", module="metrics-server")
-KUBE_STATE_METRICS = Program("kube-state-metrics", "k8s.io/kube-state-metrics/v2", module="kube-state-metrics")
+KUBE_STATE_METRICS = Program("kube-state-metrics", "k8s.io/kube-state-metrics/v2")
 # Of the two dozen clouds that Prometheus can look for targets in, the two that are here: the others take minutes to compile.
 DISCOVERY = "remove_all_sd,enable_kubernetes_sd,enable_aws_sd"
 PROMETHEUS = Program("prometheus", "github.com/prometheus/prometheus/cmd/prometheus", tags=DISCOVERY)

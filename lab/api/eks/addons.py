@@ -17,7 +17,7 @@ CATALOGUE = {
     "vpc-cni": ("v1.21.1-eksbuild.1", True),
     "kube-proxy": ("v1.35.4-eksbuild.1", False),
     "coredns": ("v1.14.7-eksbuild.1", False),
-    "metrics-server": ("v0.8.0-eksbuild.1", False),
+    "metrics-server": ("v0.9.0-eksbuild.1", False),
     "eks-pod-identity-agent": ("v1.3.10-eksbuild.2", False),
     "aws-ebs-csi-driver": ("v1.54.0-eksbuild.1", True),
 }

@@ -113,8 +113,9 @@ def in_database(system: System, held: str) -> Iterator[None]:
     try:
         yield
     finally:
+        # As the user that logged in; it works as the owner of the tables, who may not end it.
         cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'holder'"
-        app.output(system, instance, MANAGE, "shell", "-c", code(cut))
+        app.output(system, instance, MANAGE, "shell", "-c", code("SET ROLE NONE", cut))
 
 
 def held_connections(system: System, _: Recorder, __: str) -> contextlib.AbstractContextManager[None]:
@@ -137,7 +138,7 @@ ALARMS = {
     "latency-high": Rehearsal(threshold(alarms_requests_latency_seconds=0.001), "pg_stat_activity"),
     "database-storage-low": Rehearsal(threshold(alarms_database_storage_gib=1000), "A larger database_storage_gib"),
     "database-connections-high": Rehearsal(held_connections, "SELECT usename, state, count(*) FROM pg_stat_activity"),
-    "database-cpu-high": Rehearsal(busy_database, "SELECT now() - query_start, query FROM pg_stat_activity"),
+    "database-cpu-high": Rehearsal(busy_database, "SELECT pid, now() - query_start, query FROM pg_stat_activity"),
 }
 
 

@@ -60,8 +60,8 @@ ALARMS = {
     ),
     "database-cpu-high": (
         "alarms_database",
-        "make dbshell, then SELECT now() - query_start, query FROM pg_stat_activity WHERE state = 'active' ORDER BY 1 DESC; (an index?), "
-        "or a larger database_instance_class",
+        "make dbshell, then SELECT pid, now() - query_start, query FROM pg_stat_activity WHERE state = 'active' ORDER BY 2 DESC; "
+        "(an index?), to end one: SET ROLE NONE; SELECT pg_terminate_backend(PID); or a larger database_instance_class",
     ),
 }
 

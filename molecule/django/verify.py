@@ -158,6 +158,12 @@ def test_each_machine_without_aws_has_a_key_of_its_own(machine, release):
     assert int(setting(machine, release, "len(settings.SECRET_KEY)")) >= 50
 
 
+def test_a_dollar_sign_reaches_the_command(machine, release):
+    """systemd would put the value of a variable there, of a secret too."""
+    said = "DO $$ $HOME ${SECRET_KEY} $"
+    assert setting(machine, release, repr(said)).rstrip("\n") == said
+
+
 def test_the_database_is_migrated(machine, release):
     assert "[ ]" not in machine.output(f"{release}/manage", "showmigrations", "--plan")
 

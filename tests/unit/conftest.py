@@ -10,6 +10,7 @@ import botocore.loaders
 import botocore.session
 import pytest
 from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
 
 from lab.go import BuildError
 from tests.tree import ROOT
@@ -35,7 +36,14 @@ def small_accounts():
 
 @pytest.fixture(scope="package", autouse=True)
 def one_call_at_a_time():
-    with moto_patches.one_call_at_a_time():
+    process = BotocoreStubber.process_request
+
+    def locked(*arguments):
+        with moto_patches.LOCK:
+            return process(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BotocoreStubber, "process_request", locked)
         yield
 
 

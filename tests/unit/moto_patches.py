@@ -10,9 +10,8 @@ from types import ModuleType
 
 import boto3
 from moto import mock_aws
-from moto.core.botocore_stubber import BotocoreStubber
 
-# One call at a time, as in the lab's server: moto's backends are plain dictionaries that two threads of a module would tear.
+# For one call at a time (conftest.py), as in the lab's server: moto's backends are plain dictionaries, which two threads would tear.
 LOCK = threading.RLock()
 
 
@@ -37,19 +36,3 @@ def patched(addition: ModuleType, *owners: type) -> Iterator[None]:
                         delattr(owner, name)
                     elif value is not attributes[name]:
                         setattr(owner, name, attributes[name])
-
-
-@contextmanager
-def one_call_at_a_time() -> Iterator[None]:
-    """Calls into moto under LOCK, from whatever thread."""
-    process = BotocoreStubber.process_request
-
-    def locked(*arguments):
-        with LOCK:
-            return process(*arguments)
-
-    BotocoreStubber.process_request = locked
-    try:
-        yield
-    finally:
-        BotocoreStubber.process_request = process

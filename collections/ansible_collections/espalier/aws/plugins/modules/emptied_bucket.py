@@ -14,7 +14,7 @@ description:
   - O(amazon.aws.s3_bucket#module:force) of M(amazon.aws.s3_bucket) leaves something behind where versioning was turned on or suspended
     after the first upload. What was stored without it has the version C(null), which only goes when it is named. See
     U(https://docs.aws.amazon.com/AmazonS3/latest/userguide/DeletingObjectVersions.html).
-  - The caller needs the rights C(s3:ListBucketVersions), C(s3:DeleteObject) and C(s3:DeleteObjectVersion).
+  - The caller needs the rights C(s3:ListBucketVersions) and C(s3:DeleteObjectVersion).
 author:
   - Contributors to the Espalier project
 options:

@@ -46,8 +46,10 @@ def average(system: System, namespace: str, metric: str, statistic: str, **dimen
 def busy(instances: list[str]) -> Iterator[None]:
     """Every processor of these machines burns."""
     for instance in instances:
-        podman("exec", "--detach", f"espalier-instance-{instance}", "sh", "-c", "exec -a burning sh -c 'while :; do :; done'")
+        podman("exec", "--detach", f"espalier-instance-{instance}", "sh", "-c", ": burning; while :; do :; done")
     try:
+        for instance in instances:
+            until(lambda one=instance: podman("exec", f"espalier-instance-{one}", "pgrep", "-f", "burning", check=False).stdout, 1, "a fire")
         yield
     finally:
         for instance in instances:

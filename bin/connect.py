@@ -48,15 +48,24 @@ def client(found: dict):
     return boto3.session.Session(region_name=found["region"]).client("ssm", endpoint_url=found["endpoint_url"] or None)
 
 
+class RefusedError(Exception):
+    """AWS opens no session on a machine. The text says why."""
+
+
 def start(ssm, found: dict, target: str) -> tuple[list[str], dict[str, str], str]:
-    """The command of Amazon's client for one session, what its environment needs, and the session's id."""
+    """The command of Amazon's client for one session, what its environment needs, and the session's id. RefusedError where there is none."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
     wanted = found["sessions"][target]
     request = {"Target": target}
     if wanted["document"]:
         request["DocumentName"] = wanted["document"]
     if wanted["parameters"]:
         request["Parameters"] = wanted["parameters"]
-    response = ssm.start_session(**request)
+    try:
+        response = ssm.start_session(**request)
+    except (BotoCoreError, ClientError) as error:
+        raise RefusedError(f"{target}: {error}") from error
     response.pop("ResponseMetadata")
     profile = os.environ.get("AWS_PROFILE", "")
     command = [found["plugin"], RESPONSE, found["region"], "StartSession", profile, json.dumps(request), ssm.meta.endpoint_url]
@@ -64,18 +73,24 @@ def start(ssm, found: dict, target: str) -> tuple[list[str], dict[str, str], str
 
 
 def follow(ssm, found: dict) -> int:
-    """The output of several sessions, mixed, until all end or Ctrl-C."""
+    """The output of several sessions, mixed, until all end or Ctrl-C. A machine that cannot be reached is told of, and left out."""
     running = {}
-    for target in found["sessions"]:
-        command, more, session = start(ssm, found, target)
-        # A group of its own: Ctrl-C is for this program, which ends the sessions.
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "errors": "replace"}
-        process = subprocess.Popen(command, env={**os.environ, **more}, start_new_session=True, **pipes)
-        running[target] = (process, session)
-    printers = [threading.Thread(target=show, args=(target, process), daemon=True) for target, (process, _) in running.items()]
-    for printer in printers:
-        printer.start()
     try:
+        for target in found["sessions"]:
+            try:
+                command, more, session = start(ssm, found, target)
+            except RefusedError as error:
+                print(error, file=sys.stderr, flush=True)
+                continue
+            # A group of its own: Ctrl-C is for this program, which ends the sessions.
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "errors": "replace"}
+            process = subprocess.Popen(command, env={**os.environ, **more}, start_new_session=True, **pipes)
+            running[target] = (process, session)
+        if not running:
+            raise RefusedError("none of them can be reached")
+        printers = [threading.Thread(target=show, args=(target, process), daemon=True) for target, (process, _) in running.items()]
+        for printer in printers:
+            printer.start()
         for printer in printers:
             printer.join()
     except KeyboardInterrupt:
@@ -108,9 +123,14 @@ def main() -> None:
         )
     print(found["says"], flush=True)
     ssm = client(found)
-    if len(found["sessions"]) > 1:
-        sys.exit(follow(ssm, found))
-    command, more, _ = start(ssm, found, next(iter(found["sessions"])))
+    try:
+        if len(found["sessions"]) > 1:
+            sys.exit(follow(ssm, found))
+        command, more, _ = start(ssm, found, next(iter(found["sessions"])))
+    except RefusedError as error:
+        another = f" Another machine: INSTANCE={found['others'][0]}." if found["others"] else ""
+        inventory = f" -i {given.inventory}" if given.inventory else ""
+        sys.exit(f"{error}.{another}\nCauses and fixes: ansible-playbook{inventory} playbooks/doctor.yml; docs/runbooks/session-manager.md")
     # Amazon's client has the terminal, and Ctrl-C, to itself.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execvpe(command[0], command, {**os.environ, **more})

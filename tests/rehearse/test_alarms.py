@@ -58,7 +58,7 @@ def _watched(recorder, system) -> None:
 
 @contextlib.contextmanager
 def busy_instances(system: System, _: Recorder, __: str) -> Iterator[None]:
-    with busy(app.instance_ids(system)):
+    with busy(system):
         yield
 
 

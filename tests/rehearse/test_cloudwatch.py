@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -43,8 +44,11 @@ def average(system: System, namespace: str, metric: str, statistic: str, **dimen
 
 
 @contextlib.contextmanager
-def busy(instances: list[str]) -> Iterator[None]:
-    """Every processor of these machines burns."""
+def busy(system: System) -> Iterator[None]:
+    """Every processor of the application's instances burns."""
+    if system.client("eks").list_clusters()["clusters"] and (os.cpu_count() or 1) < 4:
+        pytest.skip("two burning instances need two processors, and here the cluster takes half of one: `make lab-down` first")
+    instances = instance_ids(system)
     for instance in instances:
         podman("exec", "--detach", f"espalier-instance-{instance}", "sh", "-c", ": burning; while :; do :; done")
     try:
@@ -91,7 +95,7 @@ def test_a_busy_group_rings_and_grows(system):
     assert len(instance_ids(system)) == 2
     control.call("scaling", on=True)
     try:
-        with busy(instance_ids(system)):
+        with busy(system):
             until(lambda: alarm(system, f"TargetTracking-{system.prefix}-asg-AlarmHigh") == "ALARM", 8, "the policy's alarm")
             until(lambda: system.auto_scaling_group()["DesiredCapacity"] == 3, 3, "a third instance")
             until(lambda: alarm(system, f"{system.prefix}-cpu-high") == "ALARM", 15, "the CPU alarm")

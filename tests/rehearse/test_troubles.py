@@ -266,6 +266,17 @@ def test_a_sound_system_has_no_problems(recorder, system):
     assert problems(diagnose(recorder, "all is well")) == []
 
 
+def test_a_problem_fails_the_doctor_s_run(recorder, system):
+    """As a person at a terminal and a nightly job see it; the other tests read its JSON."""
+    group = suspend("AddToLoadBalancer")(system)
+    try:
+        outcome = recorder.run("doctor, at a terminal", ANSIBLE, "playbooks/doctor.yml")
+    finally:
+        system.client("autoscaling").resume_processes(AutoScalingGroupName=group, ScalingProcesses=["AddToLoadBalancer"])
+    assert outcome.returncode == 2, outcome.tail()
+    assert f"1. registration, {group}: " in outcome.output and "Fix: aws autoscaling resume-processes" in outcome.output, outcome.tail()
+
+
 @pytest.mark.parametrize("name", TROUBLES)
 def test_the_doctor_names_it_and_the_fix_mends_it(recorder, system, name):
     trouble = TROUBLES[name]

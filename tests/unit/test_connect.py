@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 import yaml
+from botocore.exceptions import ClientError
 
 from bin import connect
 from tests.tree import ROOT, VENV_BIN
@@ -43,6 +44,45 @@ def test_a_logged_shell_names_its_document_and_nothing_else():
     service = Service()
     connect.start(service, {"sessions": {"i-a": {"document": "lab-django-shell", "parameters": {}}}, "plugin": "p", "region": "r"}, "i-a")
     assert service.asked == {"Target": "i-a", "DocumentName": "lab-django-shell"}
+
+
+class Refusing(Service):
+    """No session on `i-a`, as of an agent that is not connected."""
+
+    def __init__(self):
+        super().__init__()
+        self.ended = []
+
+    def start_session(self, **request):
+        if request["Target"] == "i-a":
+            raise ClientError({"Error": {"Code": "TargetNotConnected", "Message": "i-a is not connected."}}, "StartSession")
+        return super().start_session(**request)
+
+    def terminate_session(self, SessionId):
+        self.ended.append(SessionId)
+
+
+def found(*targets: str) -> dict:
+    return {"sessions": dict.fromkeys(targets, {"document": "", "parameters": {}}), "plugin": "echo", "region": "r", "others": ["i-c"]}
+
+
+def test_logs_of_a_machine_that_cannot_be_reached_are_left_out(capfd):
+    service = Refusing()
+    assert connect.follow(service, found("i-a", "i-b")) == 0
+    printed = capfd.readouterr()
+    assert "TargetNotConnected" in printed.err and "i-b  " in printed.out and service.ended == ["ada-1"]
+    with pytest.raises(connect.RefusedError, match="none"):
+        connect.follow(service, found("i-a"))
+
+
+def test_a_refused_session_says_why_and_what_else_there_is(monkeypatch):
+    monkeypatch.setattr(connect, "orders", lambda *_: {**found("i-a"), "says": "Shell"})
+    monkeypatch.setattr(connect, "client", lambda _: Refusing())
+    monkeypatch.setattr("sys.argv", ["connect.py", "shell", "--inventory", "inventories/production"])
+    with pytest.raises(SystemExit) as ended:
+        connect.main()
+    text = str(ended.value)
+    assert "i-a is not connected" in text and "INSTANCE=i-c" in text and "-i inventories/production playbooks/doctor.yml" in text
 
 
 WANTED = "{{ {'targets': connect_targets, 'says': connect_says[connect_kind], 'wanted': connect_documents[connect_kind]} | to_json }}"

@@ -7,6 +7,7 @@ import os
 import subprocess
 
 import pytest
+from ansible_collections.espalier.aws.plugins.callback import screen
 
 from tests.tree import ROOT, VENV_BIN
 
@@ -62,3 +63,34 @@ def test_any_other_play_prints_what_it_always_did(run):
     done = run(WORKING)
     for words in ("PLAY [Tell]", "TASK [Look quietly]", "PLAY RECAP", "SUMMARY", "ignored=1"):
         assert words in done.stdout
+
+
+FIX = "1. make logs INSTANCE=i-1; ansible-playbook site.yml --tags app, or ansible-playbook playbooks/rollback.yml; make plan"
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("inventories/lab", FIX),
+        (
+            "inventories/production",
+            "1. make logs ENV=production INSTANCE=i-1; ansible-playbook -i inventories/production site.yml --tags app, "
+            "or ansible-playbook -i inventories/production playbooks/rollback.yml; make plan OPTIONS='-i inventories/production'",
+        ),
+        # Not below inventories/: `make` takes no such name.
+        ("/srv/mine", FIX.replace("ansible-playbook", "ansible-playbook -i /srv/mine")),
+    ],
+)
+def test_a_command_names_the_inventory_of_the_run(monkeypatch, source, shown):
+    monkeypatch.chdir(ROOT)
+    assert screen.for_inventory(FIX, [source], [str(ROOT / "inventories" / "lab")]) == shown
+
+
+def test_what_is_told_and_what_fails_names_the_inventory(run, tmp_path):
+    hosts = tmp_path / "hosts.yml"
+    hosts.write_text((ROOT / "inventories" / "lab" / "hosts.yml").read_text())
+    told = TELLING.replace("{{ {'a': [1, 2]} | to_nice_json }}", "ansible-playbook playbooks/doctor.yml")
+    failing = FAILING.replace('ansible.builtin.command: "false"', "ansible.builtin.fail: {msg: 'Deploy first: ansible-playbook site.yml'}")
+    for text, command in ((told, "playbooks/doctor.yml"), (failing, "site.yml")):
+        printed = run(text, "-i", str(hosts)).stdout
+        assert f"ansible-playbook -i inventories/lab/hosts.yml -i {hosts} {command}" in printed.replace("\n", " "), printed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from moto.servicequotas.responses import ServiceQuotasResponse
 
 from lab.api import quotas, rights
 from tests.printed import call, commands
-from tests.tree import ROOT, load_yaml
+from tests.tree import ROOT, VENV_BIN, load_yaml
 from tests.unit.moto_patches import client, patched
 from tests.unit.run_module import run_module
 
@@ -83,6 +84,7 @@ def sound() -> dict:
                 "instances": [{"id": name, "lifecycle_state": "InService"} for name in ("i-a", "i-b")],
             },
             "database": {"identifier": "db", "status": "available", "address": "db.example"},
+            "topic_arn": "arn:topic",
             "secrets": {"key": {"arn": "arn", "deleted_date": None}},
             "cluster": {"name": "eks", "status": "ACTIVE", "security_group_id": "sg-cluster"},
             "node_group": {"name": "workers", "status": "ACTIVE"},
@@ -290,7 +292,11 @@ TROUBLES = {
     "a muted alarm": (change(today__alarms__0__muted=True), "it is muted", "enable-alarm-actions --alarm-names lab-django-cpu-high"),
     "an alarm that rings": (change(today__alarms__0__state="ALARM"), "it rings", "autoscaling_max_size"),
     "nobody to tell": (change(today__subscriptions=[]), "nobody subscribes", "--tags compute"),
-    "an address that nobody confirmed": (change(today__subscriptions__0__pending=True), "not confirmed", "link"),
+    "an address that nobody confirmed": (
+        change(today__subscriptions__0__pending=True),
+        "not confirmed",
+        "sns subscribe --topic-arn arn:topic --protocol email --notification-endpoint ops@example.com",
+    ),
     "a quota that is used up": (
         change(quotas=[{"code": "L-1", "service": "vpc", "name": "VPCs", "limit": 5, "used": 5}]),
         "5 of 5",
@@ -417,6 +423,15 @@ def test_a_machine_that_was_told_no_address_is_named_all_the_same(facts):
 def test_an_environment_without_vpc_endpoints_lacks_none(facts):
     change(expected__endpoints=[], endpoints={}, rules__endpoints__inbound=[])(facts)
     assert diagnose(facts) == []
+
+
+@pytest.mark.parametrize("reason", ["Target.InvalidState", "Elb.InternalError", None])
+def test_no_reason_of_the_load_balancer_is_left_without_a_fix(facts, reason):
+    change(stack__target_group__targets__0__state="unhealthy", stack__target_group__targets__0__reason=reason)(facts)
+    for machines in ({}, facts["machines"]):
+        facts["machines"] = machines
+        (one,) = diagnose(facts)
+        assert "docs/runbooks/unhealthy-targets.md" in one["fix"]
 
 
 def test_the_last_words_are_the_last_error():
@@ -616,7 +631,7 @@ def test_quotas_and_rights_are_asked_of_the_account(scope):
         assert {one["code"]: one["limit"] for one in doctor_facts.read_quotas(client, scope)} == {
             code: int(value) for (_service, code), value in quotas.DEFAULTS.items()
         }
-        expected = {"secrets": ["app"], "parameters": ["/db"]}
+        expected = {"secrets": ["app"], "parameters": ["/db"], "log_group": "/app"}
         assert doctor_facts.read_rights(client, scope, expected) is None
         client("iam").create_role(RoleName="lab-django-instance-role", AssumeRolePolicyDocument="{}")
         wanted = doctor_facts.wanted_rights(scope, expected)
@@ -669,3 +684,14 @@ def test_a_machine_says_how_it_is_in_one_line():
     assert set(said()) <= set(state) and 99 < state["clock_offset_seconds"] < 160
     assert state["database"] is None and state["release"] == "" and state["changed_files"] == [] and state["disks"]
     assert set(state["units"]) == set(doctor_checks.UNITS)
+
+
+def test_the_clock_of_a_controller_in_another_time_zone_is_the_same(tmp_path):
+    """What the play hands to machine_state.py, as Ansible works it out."""
+    (argument,) = re.findall(r'"({{ \(now\(utc=true\).*}})"', (ROOT / "playbooks" / "doctor.yml").read_text("utf-8"))
+    said = {}
+    for zone in ("UTC", "America/New_York"):
+        command = [VENV_BIN / "ansible", "localhost", "-i", "inventories/lab/hosts.yml", "-m", "ansible.builtin.debug", "-a", json.dumps({"msg": argument})]
+        done = subprocess.run(command, cwd=ROOT, env={**os.environ, "TZ": zone, "NO_COLOR": "1"}, capture_output=True, text=True, check=True)
+        said[zone] = float(re.search(r"\d{10}\.\d+", done.stdout)[0])
+    assert all(abs(seconds - time.time()) < 120 for seconds in said.values()), said

@@ -288,6 +288,14 @@ def test_the_page_is_one_file_and_shows_each_machine_s_health(found):
         assert words in text, words
 
 
+def test_a_page_without_phases_says_why_until_a_run_completes_it(found, tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text(page_of(found))
+    assert "was not run from here" in page.read_text()
+    report_phases.write(page, [{"name": "Network", "seconds": 3.0, "changed": 2, "failed": 0}])
+    assert "was not run from here" not in page.read_text() and "Network" in page.read_text()
+
+
 def test_the_picture_shows_where_each_part_is_and_what_leads_where(found):
     """Ways in and out and the bastion are public; visitors reach the instances by one load balancer, and the cluster by its ingress's."""
     found["stack"]["nat_gateways"] = [

@@ -162,6 +162,9 @@ def picture(report: dict, ingress: str = "") -> str:
     return f'<svg viewBox="0 0 960 {height}" role="img" aria-label="Topology with live health">{titles}{"".join(parts)}</svg>'
 
 
+NO_PHASES = "<tr><td>They are known where site.yml was run, and it was not run from here.</td></tr>"
+
+
 def verdict(report: dict) -> str:
     if not report["troubles"]:
         return '<div class="verdict">All is well.</div>'
@@ -214,7 +217,7 @@ def report_page(
         ("Instances", table(("instance", "zone", "type", "age", "group", "load balancer", "reason", "session manager"), machines)),
         ("Alarms", table(("alarm", "state", "since", "reason"), alarms)),
         ("Releases", table(("version", "made", "by", "place"), release_lines(report, releases or []))),
-        ("Phases of the last run", f"<table><tbody>{BEGIN}{rows(phases or [])}{END}</tbody></table>"),
+        ("Phases of the last run", f"<table><tbody>{BEGIN}{rows(phases) if phases else NO_PHASES}{END}</tbody></table>"),
         ("Costs a month", table(("what", "dollars"), bill) if bill else "<p>ansible-playbook playbooks/cost.yml estimates them.</p>"),
         ("Outputs", table(("what", "value"), shown)),
     ]

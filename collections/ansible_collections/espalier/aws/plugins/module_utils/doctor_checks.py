@@ -245,16 +245,18 @@ REASONS = {
     "Target.ResponseCodeMismatch": "Nginx answers, Django does not.",
     "Target.NotInUse": "No listener forwards to the target group: ansible-playbook site.yml --tags edge",
 }
+# Of any other reason.
+UNHEALTHY = "docs/runbooks/unhealthy-targets.md"
 
 
 def target_health(facts: Facts) -> Findings:
     for name, target in targets(facts).items():
         if target["state"] in ("unhealthy", "unused"):
             why = " ".join(filter(None, (target["reason"], target["description"])))
-            hint = REASONS.get(target["reason"] or "", "")
+            hint = REASONS.get(target["reason"] or "", UNHEALTHY)
             known = facts["machines"].get(name)
             fix = hint if known is None or "silent" in known else f"{hint} What the instance says of itself is among the other findings."
-            yield finding("target", name, f"the load balancer calls it {target['state']}: {why}", fix.strip())
+            yield finding("target", name, f"the load balancer calls it {target['state']}: {why}", fix)
 
 
 def registration(facts: Facts) -> Findings:
@@ -329,7 +331,7 @@ def services(facts: Facts) -> Findings:
                 "instance",
                 name,
                 f"Django does not answer {facts['expected']['health_path']} (status {said['health']}).{last}",
-                f"make logs INSTANCE={name}; ansible-playbook playbooks/restart.yml, or playbooks/rollback.yml",
+                f"make logs INSTANCE={name}; ansible-playbook playbooks/restart.yml, or ansible-playbook playbooks/rollback.yml",
             )
 
 
@@ -338,9 +340,9 @@ def disks(facts: Facts) -> Findings:
         for disk in said.get("disks", []):
             for what, percent in (("space", disk["space_percent"]), ("inodes", disk["inodes_percent"])):
                 if percent >= DISK_PERCENT:
-                    largest = f"; largest: {', '.join(said['largest'])}" if said.get("largest") else ""
                     fix = (
-                        f"make shell INSTANCE={name}, then make room; or a larger autoscaling_volume_gib, and replace the instance{largest}"
+                        f"make shell INSTANCE={name}, then make room (sudo du --one-file-system {disk['mount']} | sort --numeric-sort | tail); "
+                        "or a larger autoscaling_volume_gib, and replace the instance"
                     )
                     yield finding("disk", name, f"{disk['mount']} has used {percent} % of its {what}", fix)
         if said.get("memory_percent", 100) < MEMORY_PERCENT:
@@ -370,7 +372,7 @@ def database(facts: Facts) -> Findings:
         return
     if not found:
         yield finding(
-            "database", "database", "there is none", "ansible-playbook site.yml --tags data,app; with a snapshot: playbooks/restore.yml"
+            "database", "database", "there is none", "ansible-playbook site.yml --tags data,app; with a snapshot: docs/runbooks/restore.md"
         )
         return
     name = found["identifier"]
@@ -384,7 +386,7 @@ def database(facts: Facts) -> Findings:
     if found["address"] and value != found["address"]:
         problem = f"it says {value or 'nothing'}, and the database is {found['address']}: instances ask the wrong one"
         yield finding(
-            "database", expected["database_parameter"], problem, "ansible-playbook site.yml --tags data, then playbooks/restart.yml"
+            "database", expected["database_parameter"], problem, "ansible-playbook site.yml --tags data, then ansible-playbook playbooks/restart.yml"
         )
     wanted, groups = (facts.get("rules") or {}).get("database"), (facts.get("database") or {}).get("groups")
     if wanted and groups is not None and wanted["id"] not in groups:
@@ -627,7 +629,7 @@ def releases(facts: Facts) -> Findings:
             "release",
             facts["expected"]["release_parameter"],
             problem,
-            f"{APP}, or playbooks/rollback.yml -e app_version=<one of releases.yml>",
+            f"{APP}, or ansible-playbook playbooks/rollback.yml -e app_version=<one of releases.yml>",
         )
     for name, said in facts["machines"].items():
         if current and said.get("release") and said["release"] != current:
@@ -694,7 +696,9 @@ def alarms(facts: Facts) -> Findings:
                 "alarms",
                 one["endpoint"],
                 "the subscription is not confirmed: no alarm arrives",
-                "Follow the link in AWS's mail; a new one: " + COMPUTE,
+                # Only this: the module of a run takes a pending one for one that is there.
+                f"Follow the link in AWS's mail; a new one: aws sns subscribe --topic-arn {facts['stack']['topic_arn']} "
+                f"--protocol {one['protocol']} --notification-endpoint {one['endpoint']}",
             )
 
 

@@ -212,11 +212,17 @@ def wanted_rights(scope: Scope, expected: dict[str, Any]) -> list[tuple[str, str
     """Action and resource of each right without which an instance cannot serve."""
     place = f"{scope.region}:{scope.account_id}"
     bucket = f"arn:{scope.partition}:s3:::{scope.prefix}-static-{scope.account_id}"
+    groups = f"arn:{scope.partition}:autoscaling:{place}"
     rights = [
         ("s3:GetObject", f"{bucket}/releases/x"),
         ("s3:GetObject", f"{bucket}/bundles/current.json"),
         ("s3:PutObject", f"{bucket}/births/x"),
+        ("s3:PutObject", f"{bucket}/media/x"),
+        # Without it, every new instance is abandoned at the end of its birth. The id in the middle is AWS's own.
+        ("autoscaling:CompleteLifecycleAction", f"{groups}:autoScalingGroup:x:autoScalingGroupName/{scope.prefix}-asg"),
     ]
+    if expected["log_group"]:
+        rights.append(("logs:PutLogEvents", f"arn:{scope.partition}:logs:{place}:log-group:{expected['log_group']}:log-stream:x"))
     # AWS ends a secret's ARN with six characters of its own.
     rights += [
         ("secretsmanager:GetSecretValue", f"arn:{scope.partition}:secretsmanager:{place}:secret:{name}-AbCdEf")

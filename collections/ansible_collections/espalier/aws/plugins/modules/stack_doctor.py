@@ -155,6 +155,10 @@ options:
         description: Name of the secret of the database's master, which instances do not read; empty for none.
         type: str
         default: ""
+      log_group:
+        description: CloudWatch log group that instances write; empty for none.
+        type: str
+        default: ""
       policy:
         description: Name of the scaling policy.
         type: str
@@ -278,6 +282,7 @@ EXPECTED = {
     "alarms": {"type": "bool", "default": True},
     "alarms_database": {"type": "bool", "default": False},
     "alarms_requests": {"type": "bool", "default": False},
+    "log_group": {"type": "str", "default": ""},
     "alarms_prefix": {"type": "str", "required": True},
     "cluster": {"type": "bool", "default": False},
 }

@@ -53,7 +53,7 @@ class RefusedError(Exception):
 
 
 def start(ssm, found: dict, target: str) -> tuple[list[str], dict[str, str], str]:
-    """The command of Amazon's client for one session, what its environment needs, and the session's id. RefusedError where there is none."""
+    """The command of Amazon's client for one session, what its environment needs, and the session's id; or RefusedError."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     wanted = found["sessions"][target]

@@ -10,6 +10,9 @@ from botocore import xform_name
 
 COMMAND = re.compile(r"\baws ([a-z0-9-]+) ([a-z0-9-]+)((?: --[a-z-]+(?: (?!--)[^\s;]+)*)*)")
 
+# Options that the CLI calls otherwise than the API: its own --endpoint-url would begin like this one.
+CALLED_OTHERWISE = {"notification-endpoint": "endpoint"}
+
 
 def commands(text: str) -> list[tuple[str, str, dict[str, list[str]]]]:
     """Service, operation and options of each command of the AWS CLI in a text; those of `aws s3`, which are no calls, left out."""
@@ -28,6 +31,7 @@ def call(client: Any, operation: str, options: dict[str, list[str]]) -> Callable
     members = {xform_name(member).replace("_", "-"): member for member in shape.members}
     arguments: dict[str, Any] = {}
     for option, values in options.items():
+        option = CALLED_OTHERWISE.get(option, option)
         kind = shape.members[members[option]].type_name
         assert len(values) == 1 or kind == "list", f"--{option} {values}"
         arguments[members[option]] = values if kind == "list" else {"integer": int, "double": float}.get(kind, str)(values[0])

@@ -95,7 +95,12 @@ def test_acceptance(system, recorder, name):
 
 @pytest.mark.parametrize(
     ("playbook", "words"),
-    [("status", "All is well."), ("doctor", "What else differs from the inventory: make plan"), ("report", ".lab/outputs.html"), ("cost", "a month")],
+    [
+        ("status", "All is well."),
+        ("doctor", "What else differs from the inventory: make plan"),
+        ("report", ".lab/outputs.html"),
+        ("cost", "a month"),
+    ],
 )
 def test_what_tells_how_it_is_changes_nothing(recorder, playbook, words):
     """As a person reads it; the doctor fails where it finds a problem."""

@@ -1,4 +1,4 @@
-"""What the lab measures is what happens: a busy group rings its alarm, tells the topic and grows; visitors' errors are counted."""
+"""What the lab measures is what happens: a busy group grows and tells the topic, a quiet one shrinks; requests are counted."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ def busy(system: System) -> Iterator[None]:
         podman("exec", "--detach", f"espalier-instance-{instance}", "sh", "-c", ": burning; while :; do :; done")
     try:
         for instance in instances:
-            until(lambda one=instance: podman("exec", f"espalier-instance-{one}", "pgrep", "-f", "burning", check=False).stdout, 1, "a fire")
+            until(
+                lambda one=instance: podman("exec", f"espalier-instance-{one}", "pgrep", "-f", "burning", check=False).stdout, 1, "a fire"
+            )
         yield
     finally:
         for instance in instances:
@@ -90,7 +92,7 @@ def test_requests_are_counted(system):
 
 
 def test_a_busy_group_rings_and_grows(system):
-    """The alarm needs ten minutes of the lab, target tracking three."""
+    """By the policy's own alarm, after three minutes of the lab. The one that tells people is in test_alarms.py."""
     before = len(control.call("messages")["messages"])
     assert len(instance_ids(system)) == 2
     control.call("scaling", on=True)
@@ -98,12 +100,10 @@ def test_a_busy_group_rings_and_grows(system):
         with busy(system):
             until(lambda: alarm(system, f"TargetTracking-{system.prefix}-asg-AlarmHigh") == "ALARM", 8, "the policy's alarm")
             until(lambda: system.auto_scaling_group()["DesiredCapacity"] == 3, 3, "a third instance")
-            until(lambda: alarm(system, f"{system.prefix}-cpu-high") == "ALARM", 15, "the CPU alarm")
-        until(lambda: alarm(system, f"{system.prefix}-cpu-high") == "OK", 20, "the CPU alarm's end")
+            until(lambda: len(instance_ids(system)) == 3, 20, "it is in service")
     finally:
         control.call("scaling", on=False)
     told = [found["subject"] for found in control.call("messages")["messages"][before:]]
-    assert any(subject.startswith(f'ALARM: "{system.prefix}-cpu-high"') for subject in told), told
     assert any("EC2_INSTANCE_LAUNCH" in subject for subject in told), told
 
 

@@ -63,7 +63,12 @@ class Refusing(Service):
 
 
 def found(*targets: str) -> dict:
-    return {"sessions": dict.fromkeys(targets, {"document": "", "parameters": {}}), "plugin": "echo", "region": "r", "others": ["i-c"]}
+    return {
+        "sessions": {target: {"document": "", "parameters": {}} for target in targets},
+        "plugin": "echo",
+        "region": "r",
+        "others": ["i-c"],
+    }
 
 
 def test_logs_of_a_machine_that_cannot_be_reached_are_left_out(capfd):

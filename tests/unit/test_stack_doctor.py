@@ -244,7 +244,7 @@ TROUBLES = {
     "no inodes": (machine(disks=[{"mount": "/", "space_percent": 7, "inodes_percent": 99}]), "99 % of its inodes", "make room"),
     "no memory": (machine(memory_percent=2), "2 % of its memory", "autoscaling_instance_type"),
     "a wrong clock": (machine(clock_offset_seconds=-400), "400 s off", "timesyncd"),
-    "no database": (change(stack__database=None), "there is none", "restore.yml"),
+    "no database": (change(stack__database=None), "there is none", "docs/runbooks/restore.md"),
     "a stopped database": (change(stack__database__status="stopped"), "it is stopped", "start-db-instance"),
     "a failed database": (change(stack__database__status="storage-full"), "storage-full", "describe-events"),
     "another database's address": (change(values={"/db": "old.example"}), "ask the wrong one", "--tags data"),
@@ -691,7 +691,18 @@ def test_the_clock_of_a_controller_in_another_time_zone_is_the_same(tmp_path):
     (argument,) = re.findall(r'"({{ \(now\(utc=true\).*}})"', (ROOT / "playbooks" / "doctor.yml").read_text("utf-8"))
     said = {}
     for zone in ("UTC", "America/New_York"):
-        command = [VENV_BIN / "ansible", "localhost", "-i", "inventories/lab/hosts.yml", "-m", "ansible.builtin.debug", "-a", json.dumps({"msg": argument})]
-        done = subprocess.run(command, cwd=ROOT, env={**os.environ, "TZ": zone, "NO_COLOR": "1"}, capture_output=True, text=True, check=True)
+        command = [
+            VENV_BIN / "ansible",
+            "localhost",
+            "-i",
+            "inventories/lab/hosts.yml",
+            "-m",
+            "ansible.builtin.debug",
+            "-a",
+            json.dumps({"msg": argument}),
+        ]
+        done = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, "TZ": zone, "NO_COLOR": "1"}, capture_output=True, text=True, check=True
+        )
         said[zone] = float(re.search(r"\d{10}\.\d+", done.stdout)[0])
     assert all(abs(seconds - time.time()) < 120 for seconds in said.values()), said

@@ -341,7 +341,7 @@ def disks(facts: Facts) -> Findings:
             for what, percent in (("space", disk["space_percent"]), ("inodes", disk["inodes_percent"])):
                 if percent >= DISK_PERCENT:
                     fix = (
-                        f"make shell INSTANCE={name}, then make room (sudo du --one-file-system {disk['mount']} | sort --numeric-sort | tail); "
+                        f"make shell INSTANCE={name}, then make room (what is large: sudo du -x {disk['mount']} | sort -n | tail); "
                         "or a larger autoscaling_volume_gib, and replace the instance"
                     )
                     yield finding("disk", name, f"{disk['mount']} has used {percent} % of its {what}", fix)
@@ -386,7 +386,10 @@ def database(facts: Facts) -> Findings:
     if found["address"] and value != found["address"]:
         problem = f"it says {value or 'nothing'}, and the database is {found['address']}: instances ask the wrong one"
         yield finding(
-            "database", expected["database_parameter"], problem, "ansible-playbook site.yml --tags data, then ansible-playbook playbooks/restart.yml"
+            "database",
+            expected["database_parameter"],
+            problem,
+            "ansible-playbook site.yml --tags data, then ansible-playbook playbooks/restart.yml",
         )
     wanted, groups = (facts.get("rules") or {}).get("database"), (facts.get("database") or {}).get("groups")
     if wanted and groups is not None and wanted["id"] not in groups:

@@ -510,12 +510,15 @@ def eks_needs(call: Call) -> list[Need]:
     needs = [Need(f"eks:{call.operation}", resource if name else "*", resource_tags(call.tags(), "aws:RequestTag"))]
     if call.operation == "CreateCluster":
         needs += [pass_role(call.get("roleArn"), "eks.amazonaws.com"), linked_role("eks.amazonaws.com", "AWSServiceRoleForAmazonEKS")]
-        for entry in call.parameters.get("encryptionConfig") or []:
-            needs.append(Need("kms:CreateGrant", entry["provider"]["keyArn"], {"kms:GrantIsForAWSResource": "true"}))
     elif call.operation == "CreateNodegroup":
         needs.append(linked_role("eks-nodegroup.amazonaws.com", "AWSServiceRoleForAmazonEKSNodegroup"))
     elif call.operation == "CreatePodIdentityAssociation":
         needs.append(pass_role(call.get("roleArn"), "pods.eks.amazonaws.com"))
+    for entry in call.parameters.get("encryptionConfig") or []:
+        # By the caller's rights, and without saying that the grant is for a resource of AWS's.
+        key, context = kms_key(entry["provider"]["keyArn"])
+        context["kms:ViaService"] = f"eks.{REGION}.amazonaws.com"
+        needs += [Need(action, key, context) for action in ("kms:DescribeKey", "kms:CreateGrant")]
     return needs
 
 
@@ -564,22 +567,31 @@ def ecr_needs(call: Call) -> list[Need]:
     return needs + ([Need("ecr:TagResource", arns[0], context)] if call.operation == "CreateRepository" and call.tags() else [])
 
 
-def kms_needs(call: Call) -> list[Need]:
-    """An alias is looked up with its key's rights; who makes or removes it needs the right for both."""
+def kms_key(name: str) -> tuple[str, dict[str, str]]:
+    """ARN and tags of the key with this id, ARN or alias."""
     from moto.kms.models import kms_backends
 
+    backend = kms_backends[ACCOUNT][REGION]
+    key = next((one for one in backend.keys.values() if name in (one.id, one.arn, *one.aliases)), None)
+    if key is None:
+        return name if name.startswith("arn:") else arn("kms", f"key/{name}"), {}
+    tags = {entry["TagKey"]: entry["TagValue"] for entry in backend.list_resource_tags(key.id)["Tags"]}
+    return key.arn, resource_tags(tags, "aws:ResourceTag")
+
+
+def kms_needs(call: Call) -> list[Need]:
+    """An alias is looked up with its key's rights; who makes or removes it needs the right for both."""
     action = f"kms:{call.operation}"
     requested = {entry["TagKey"]: entry["TagValue"] for entry in call.parameters.get("Tags") or []}
     context = resource_tags(requested, "aws:RequestTag")
     if call.operation == "CreateKey":
         return [Need(action, "*", context)] + ([Need("kms:TagResource", "*", context)] if requested else [])
-    backend, alias = kms_backends[ACCOUNT][REGION], call.get("AliasName")
+    alias = call.get("AliasName")
     name = call.get("KeyId", "TargetKeyId") or alias
     if not name:
         return [Need(action)]
-    key = next((one for one in backend.keys.values() if name in (one.id, one.arn, *one.aliases)), None)
-    tags = {entry["TagKey"]: entry["TagValue"] for entry in backend.list_resource_tags(key.id)["Tags"]} if key else {}
-    needs = [Need(action, key.arn if key else arn("kms", f"key/{name}"), context | resource_tags(tags, "aws:ResourceTag"))]
+    key, tags = kms_key(name)
+    needs = [Need(action, key, context | tags)]
     return needs + ([Need(action, arn("kms", alias))] if alias else [])
 
 

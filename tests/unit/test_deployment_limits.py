@@ -105,11 +105,24 @@ def test_a_new_key_is_usable_before_its_tags_count(account):
     assert refused(kms, "create_grant", KeyId=key, GranteePrincipal="arn:aws:iam::123456789012:user/mallory", Operations=["Decrypt"])
 
 
+@pytest.mark.parametrize(("whose", "lacking"), [(OWN, set()), (OTHER, {"kms:CreateGrant"}), ({}, {"kms:CreateGrant"})], ids=str)
+def test_eks_is_lent_own_keys_only(account, whose, lacking):
+    eks, kms = account.client("eks"), account.client("kms")
+    key = kms.create_key(Tags=listed(whose, "TagKey", "TagValue"))["KeyMetadata"]["Arn"]
+    encryption = [{"resources": ["secrets"], "provider": {"keyArn": key}}]
+    role = f"arn:aws:iam::{ACCOUNT}:role/production-django-cluster-role"
+    cluster = {"name": "django-app", "roleArn": role, "resourcesVpcConfig": {}}
+    assert refused(eks, "create_cluster", **cluster, encryptionConfig=encryption) == lacking
+    assert refused(eks, "associate_encryption_config", clusterName="django-app", encryptionConfig=encryption) == lacking
+    # Without a service between, whoever has a grant has the data.
+    assert refused(kms, "create_grant", KeyId=key, GranteePrincipal=role, Operations=["Decrypt"])
+
+
 def test_what_aws_asks_for_behind_a_call_is_allowed(account):
-    """Roles that are passed, AWS's own roles, zones that are joined, keys that are lent."""
+    """Roles that are passed, AWS's own roles, zones that are joined."""
     ec2, eks, ssm, wafv2 = (account.client(name) for name in ("ec2", "eks", "ssm", "wafv2"))
     role, tags = f"arn:aws:iam::{ACCOUNT}:role/production-django-cluster-role", listed(OWN)
-    vpc, key = new_vpc(ec2, OWN), account.client("kms").create_key()["KeyMetadata"]["Arn"]
+    vpc = new_vpc(ec2, OWN)
     assert not refused(
         ec2, "create_vpc_endpoint", VpcId=vpc, ServiceName="com.amazonaws.us-east-1.ssm", VpcEndpointType="Interface",
         TagSpecifications=[{"ResourceType": "vpc-endpoint", "Tags": tags}],
@@ -118,8 +131,7 @@ def test_what_aws_asks_for_behind_a_call_is_allowed(account):
         ec2, "create_flow_logs", ResourceIds=[vpc], ResourceType="VPC", TrafficType="ALL", DeliverLogsPermissionArn=role,
         TagSpecifications=[{"ResourceType": "vpc-flow-log", "Tags": tags}],
     )  # fmt: skip
-    encryption = [{"resources": ["secrets"], "provider": {"keyArn": key}}]
-    assert not refused(eks, "create_cluster", name="django-app", roleArn=role, resourcesVpcConfig={}, encryptionConfig=encryption)
+    assert not refused(eks, "create_cluster", name="django-app", roleArn=role, resourcesVpcConfig={})
     assert not refused(eks, "create_nodegroup", clusterName="django-app", nodegroupName="n", subnets=["subnet-1"], nodeRole=role)
     assert not refused(
         eks, "create_pod_identity_association", clusterName="django-app", namespace="n", serviceAccount="s", roleArn=role

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from unittest.mock import Mock, call
 
 import pytest
+from ansible_collections.espalier.aws.plugins.module_utils import eks as waiting
 from ansible_collections.espalier.aws.plugins.modules import iam_oidc_provider
+from botocore.exceptions import ClientError
 
 from lab.api import eks
 from tests.unit.eks_account import NAME, account, cycle, run  # noqa: F401 (fixtures)
@@ -115,6 +118,33 @@ def test_a_key_can_be_added_and_never_changed(run, wanted):  # noqa: F811
     for key in (other, ""):
         answer = run("eks_cluster", encryption_key_arn=key, **wanted)
         assert answer["failed"] and "neither change nor end" in answer["msg"]
+
+
+REFUSALS = {
+    "a key's tags do not count yet": ("InvalidRequestException", "User not authorized to perform kms:CreateGrant operation", 300, True),
+    "a key is out of reach": ("InvalidRequestException", "User not authorized to perform kms:CreateGrant operation", 400, False),
+    "EKS does not know a role yet": ("InvalidParameterException", "Role with arn: x, could not be assumed", 50, True),
+    "there is no role": ("InvalidParameterException", "Role with arn: x, could not be assumed", 70, False),
+    "something else": ("InvalidParameterException", "unsupported Kubernetes version", 1, False),
+}
+
+
+@pytest.mark.parametrize(("code", "message", "seconds", "made"), REFUSALS.values(), ids=REFUSALS)
+def test_what_is_new_is_waited_for(monkeypatch, code, message, seconds, made):
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=lambda: clock.now, sleep=lambda s: setattr(clock, "now", clock.now + s)))
+
+    def create(**_arguments):
+        if clock.now < 1000 + seconds:
+            raise ClientError({"Error": {"Code": code, "Message": message}}, "CreateCluster")
+        return {"cluster": {}}
+
+    if made:
+        assert waiting.with_new(create, name=NAME) == {"cluster": {}}
+    else:
+        with pytest.raises(ClientError):
+            waiting.with_new(create, name=NAME)
+    assert clock.now == 1000 if message.startswith("unsupported") else clock.now > 1000
 
 
 def test_a_version_is_a_floor(run, wanted):  # noqa: F811

@@ -154,10 +154,13 @@ def test_what_stands_behind_a_call_is_needed_too(account):
     found = needed(ec2, "create_flow_logs", ResourceIds=["vpc-0123456789abcdef0"], ResourceType="VPC", DeliverLogsPermissionArn=role)
     assert found["iam:PassRole"] == [(role, {"iam:PassedToService": "vpc-flow-logs.amazonaws.com"})]
     assert "ssmmessages:OpenDataChannel" in needed(ssm, "start_session", Target="i-0123456789abcdef0")
-    encryption = [{"resources": ["secrets"], "provider": {"keyArn": "arn:key"}}]
+    key = account.client("kms").create_key(Tags=[{"TagKey": one["Key"], "TagValue": one["Value"]} for one in TAGS])["KeyMetadata"]["Arn"]
+    encryption = [{"resources": ["secrets"], "provider": {"keyArn": key}}]
     found = needed(eks, "create_cluster", name="c", roleArn=role, resourcesVpcConfig={}, encryptionConfig=encryption)
     assert found["iam:PassRole"] == [(role, {"iam:PassedToService": "eks.amazonaws.com"})]
-    assert found["kms:CreateGrant"] == [("arn:key", {"kms:GrantIsForAWSResource": "true"})]
+    assert found["kms:CreateGrant"] == found["kms:DescribeKey"] == [(key, {**OWN, "kms:ViaService": "eks.us-east-1.amazonaws.com"})]
+    later = needed(eks, "associate_encryption_config", clusterName="c", encryptionConfig=encryption)
+    assert later["kms:CreateGrant"] == found["kms:CreateGrant"] and "eks:AssociateEncryptionConfig" in later
     made = found["iam:CreateServiceLinkedRole"]
     made += needed(eks, "create_nodegroup", clusterName="c", nodegroupName="n", subnets=["s"], nodeRole=role)["iam:CreateServiceLinkedRole"]
     logging = {"ResourceArn": "arn:aws:wafv2:::webacl/w/1", "LogDestinationConfigs": ["arn:aws:logs:us-east-1:1:log-group:x"]}

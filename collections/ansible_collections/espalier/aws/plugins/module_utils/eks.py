@@ -1,6 +1,6 @@
 # Copyright: the Espalier authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the modules of EKS share: looking something up, waiting for it, tags, and a role that EKS does not know yet."""
+"""What the modules of EKS share: looking something up, waiting for it, tags, and what is so new that EKS does not know it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ with contextlib.suppress(ImportError):
 
 # Seconds between two looks: the first ones come quickly, a control plane takes its ten minutes.
 FIRST_PAUSE, LONGEST_PAUSE = 1, 15
-# IAM needs some seconds to tell EKS of a new role.
-ROLE_SECONDS = 60
+# IAM needs some seconds to tell EKS of a new role; a new key's tags may need five minutes until rights that go by them count.
+ROLE_SECONDS, KEY_SECONDS = 60, 330
 
 Found = dict[str, Any]
 
@@ -77,14 +77,23 @@ def await_update(client: Any, seconds: float, what: str, update: Found, **of: st
         raise EksError(f"{what} has {ended['status'].lower()}. {reasons}".strip())
 
 
-def with_new_role(call: Callable[..., Found], **arguments: Any) -> Found:
-    """A call that names a role which may have been made a moment ago."""
-    deadline = time.monotonic() + ROLE_SECONDS
+def patience(error: ClientError) -> int:
+    """For how many seconds after the first try it may be because of something new."""
+    text = str(error).lower()
+    # "User not authorized to perform kms:CreateGrant operation", "Access denied to KMS key"
+    if "kms" in text and ("not authorized" in text or "access denied" in text):
+        return KEY_SECONDS
+    return ROLE_SECONDS if code_of(error) == "InvalidParameterException" and "role" in text else 0
+
+
+def with_new(call: Callable[..., Found], **arguments: Any) -> Found:
+    """A call that names a role or a key which may have been made a moment ago."""
+    start = time.monotonic()
     while True:
         try:
             return call(**arguments)
         except ClientError as error:
-            if code_of(error) != "InvalidParameterException" or "role" not in str(error).lower() or time.monotonic() > deadline:
+            if time.monotonic() - start >= patience(error):
                 raise
         time.sleep(5)
 

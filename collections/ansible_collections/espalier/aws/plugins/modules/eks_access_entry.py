@@ -103,7 +103,7 @@ with contextlib.suppress(ImportError):  # AnsibleAWSModule reports the missing l
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
-from ansible_collections.espalier.aws.plugins.module_utils.eks import own_tags, read, retag, with_new_role
+from ansible_collections.espalier.aws.plugins.module_utils.eks import own_tags, read, retag, with_new
 
 
 def policy_arn(name, partition):
@@ -145,7 +145,7 @@ def apply(client, of, entry, before, after):
         return
     if not before:
         # IAM needs a moment to tell EKS of a new principal.
-        with_new_role(client.create_access_entry, aws_retry=True, kubernetesGroups=after["kubernetes_groups"], tags=after["tags"], **of)
+        with_new(client.create_access_entry, aws_retry=True, kubernetesGroups=after["kubernetes_groups"], tags=after["tags"], **of)
     elif before["kubernetes_groups"] != after["kubernetes_groups"]:
         client.update_access_entry(aws_retry=True, kubernetesGroups=after["kubernetes_groups"], **of)
     if entry and before["tags"] != after["tags"]:

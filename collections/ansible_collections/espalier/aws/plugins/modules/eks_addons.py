@@ -114,7 +114,7 @@ with contextlib.suppress(ImportError):  # AnsibleAWSModule reports the missing l
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
-from ansible_collections.espalier.aws.plugins.module_utils.eks import EksError, await_status, own_tags, read, retag, with_new_role
+from ansible_collections.espalier.aws.plugins.module_utils.eks import EksError, await_status, own_tags, read, retag, with_new
 
 # One that has no node to run on yet is DEGRADED for a while; a failed one can be updated.
 SETTLED = ("ACTIVE", "DEGRADED", "CREATE_FAILED", "UPDATE_FAILED")
@@ -200,13 +200,13 @@ class Addon:
         if self.after["identity"] or self.before.get("identity"):
             request["podIdentityAssociations"] = [self.after["identity"]] if self.after["identity"] else []
         if not self.before:
-            with_new_role(self.client.create_addon, aws_retry=True, **self.of, **request, tags=self.after["tags"])
+            with_new(self.client.create_addon, aws_retry=True, **self.of, **request, tags=self.after["tags"])
             return
         if self.before["tags"] != self.after["tags"]:
             retag(self.client, self.found["addonArn"], self.before["tags"], self.after["tags"])
         if {**self.before, "tags": None} != {**self.after, "tags": None}:
             self.settled(*SETTLED)
-            with_new_role(self.client.update_addon, aws_retry=True, **self.of, **request)
+            with_new(self.client.update_addon, aws_retry=True, **self.of, **request)
 
     def arrive(self):
         """Wait for it. Add-ons that need nodes are DEGRADED until these are there."""

@@ -164,7 +164,7 @@ from ansible_collections.espalier.aws.plugins.module_utils.eks import (
     read,
     retag,
     version_of,
-    with_new_role,
+    with_new,
 )
 
 LOG_TYPES = ["api", "audit", "authenticator", "controllerManager", "scheduler"]
@@ -317,7 +317,7 @@ class Run:
             self.note({}, wanted(self.params))
             if self.check_mode:
                 return None
-            cluster = with_new_role(self.client.create_cluster, aws_retry=True, **creation(self.params))["cluster"]
+            cluster = with_new(self.client.create_cluster, aws_retry=True, **creation(self.params))["cluster"]
         elif cluster["status"] in ON_ITS_WAY and (self.check_mode or not self.params["wait"]):
             return cluster
         else:
@@ -338,7 +338,7 @@ class Run:
             retag(self.client, cluster["arn"], before["tags"], after["tags"])
         for operation, arguments in requests(before, after):
             key = "clusterName" if operation == "associate_encryption_config" else "name"
-            update = getattr(self.client, operation)(aws_retry=True, **{key: self.name}, **arguments)["update"]
+            update = with_new(getattr(self.client, operation), aws_retry=True, **{key: self.name}, **arguments)["update"]
             await_update(self.client, self.params["wait_timeout_seconds"], f"{update['type']} of {self.name}", update, name=self.name)
 
     def absent(self):

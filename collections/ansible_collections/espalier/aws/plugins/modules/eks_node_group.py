@@ -176,7 +176,7 @@ from ansible_collections.espalier.aws.plugins.module_utils.eks import (
     read,
     retag,
     version_of,
-    with_new_role,
+    with_new,
 )
 
 # AWS gives a group that is not whole these statuses; it can be changed and removed all the same.
@@ -313,7 +313,7 @@ class Run:
             self.note({}, wanted(self.params))
             if self.check_mode:
                 return None
-            group = with_new_role(self.client.create_nodegroup, aws_retry=True, **creation(self.params))["nodegroup"]
+            group = with_new(self.client.create_nodegroup, aws_retry=True, **creation(self.params))["nodegroup"]
         elif group["status"] not in THERE and (self.check_mode or not self.params["wait"]):
             return group
         else:

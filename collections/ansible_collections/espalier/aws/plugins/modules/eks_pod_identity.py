@@ -83,7 +83,7 @@ with contextlib.suppress(ImportError):  # AnsibleAWSModule reports the missing l
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
-from ansible_collections.espalier.aws.plugins.module_utils.eks import own_tags, read, retag, with_new_role
+from ansible_collections.espalier.aws.plugins.module_utils.eks import own_tags, read, retag, with_new
 
 
 def find(client, of):
@@ -104,14 +104,14 @@ def find(client, of):
 def apply(client, of, found, before, after):
     """Make the association what it should be."""
     if found is None:
-        with_new_role(client.create_pod_identity_association, aws_retry=True, roleArn=after["role_arn"], tags=after["tags"], **of)
+        with_new(client.create_pod_identity_association, aws_retry=True, roleArn=after["role_arn"], tags=after["tags"], **of)
         return
     this = {"clusterName": of["clusterName"], "associationId": found["associationId"]}
     if not after:
         client.delete_pod_identity_association(aws_retry=True, **this)
         return
     if before["role_arn"] != after["role_arn"]:
-        with_new_role(client.update_pod_identity_association, aws_retry=True, roleArn=after["role_arn"], **this)
+        with_new(client.update_pod_identity_association, aws_retry=True, roleArn=after["role_arn"], **this)
     if before["tags"] != after["tags"]:
         retag(client, found["associationArn"], before["tags"], after["tags"])
 

@@ -511,7 +511,8 @@ def eks_needs(call: Call) -> list[Need]:
     if call.operation == "CreateCluster":
         needs += [pass_role(call.get("roleArn"), "eks.amazonaws.com"), linked_role("eks.amazonaws.com", "AWSServiceRoleForAmazonEKS")]
     elif call.operation == "CreateNodegroup":
-        needs.append(linked_role("eks-nodegroup.amazonaws.com", "AWSServiceRoleForAmazonEKSNodegroup"))
+        own = linked_role("eks-nodegroup.amazonaws.com", "AWSServiceRoleForAmazonEKSNodegroup")
+        needs += [own, Need("iam:GetRole", own.resource)]
     elif call.operation == "CreatePodIdentityAssociation":
         needs.append(pass_role(call.get("roleArn"), "pods.eks.amazonaws.com"))
     for entry in call.parameters.get("encryptionConfig") or []:

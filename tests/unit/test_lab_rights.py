@@ -162,7 +162,9 @@ def test_what_stands_behind_a_call_is_needed_too(account):
     later = needed(eks, "associate_encryption_config", clusterName="c", encryptionConfig=encryption)
     assert later["kms:CreateGrant"] == found["kms:CreateGrant"] and "eks:AssociateEncryptionConfig" in later
     made = found["iam:CreateServiceLinkedRole"]
-    made += needed(eks, "create_nodegroup", clusterName="c", nodegroupName="n", subnets=["s"], nodeRole=role)["iam:CreateServiceLinkedRole"]
+    found = needed(eks, "create_nodegroup", clusterName="c", nodegroupName="n", subnets=["s"], nodeRole=role)
+    assert found["iam:GetRole"] == [(found["iam:CreateServiceLinkedRole"][0][0], {})]
+    made += found["iam:CreateServiceLinkedRole"]
     logging = {"ResourceArn": "arn:aws:wafv2:::webacl/w/1", "LogDestinationConfigs": ["arn:aws:logs:us-east-1:1:log-group:x"]}
     made += needed(wafv2, "put_logging_configuration", LoggingConfiguration=logging)["iam:CreateServiceLinkedRole"]
     assert [context["iam:AWSServiceName"] for _resource, context in made] == [

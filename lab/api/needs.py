@@ -113,8 +113,12 @@ def rest_operations(service: str) -> list[tuple[str, re.Pattern, str]]:
     for name, model in operations.items():
         path = model["http"]["requestUri"].partition("?")[0]
         form = re.sub(r"\\\{[^}]*?\\\}", "[^/]+", re.escape(path).replace("\\+", ""))
-        found.append((model["http"]["method"], re.compile(f"{form}/?"), name))
-    return sorted(found, key=lambda entry: -len(entry[1].pattern))
+        found.append((model["http"]["method"], form, name))
+    # A parameter that is an ARN has slashes of its own.
+    return [
+        (method, re.compile(form.replace("[^/]+", "(?:[^/]+|arn:.+)") + "/?"), name)
+        for method, form, name in sorted(found, key=lambda entry: -len(entry[1]))
+    ]
 
 
 def key_of(environ: dict) -> str:
@@ -505,6 +509,8 @@ def eks_needs(call: Call) -> list[Need]:
         "access-entries": "access-entry",
         "pod-identity-associations": "podidentityassociation",
     }
+    if parts[0] == "tags":
+        return [Need(f"eks:{call.operation}", call.path.removeprefix("/tags/"), resource_tags(call.tags(), "aws:RequestTag"))]
     kind = kinds.get(parts[2], "cluster") if len(parts) > 3 else "cluster"
     resource = "*" if call.operation.startswith("List") and not name else arn("eks", f"{kind}/{name}{'/*' if kind != 'cluster' else ''}")
     needs = [Need(f"eks:{call.operation}", resource if name else "*", resource_tags(call.tags(), "aws:RequestTag"))]

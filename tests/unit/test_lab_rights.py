@@ -321,6 +321,27 @@ REST = [
         f"arn:aws:eks:{HERE}:nodegroup/c/*",
     ),
     (
+        "eks",
+        "delete_access_entry",
+        {"clusterName": "c", "principalArn": ROLE},
+        "eks:DeleteAccessEntry",
+        f"arn:aws:eks:{HERE}:access-entry/c/*",
+    ),
+    (
+        "eks",
+        "disassociate_access_policy",
+        {"clusterName": "c", "principalArn": ROLE, "policyArn": "arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy"},
+        "eks:DisassociateAccessPolicy",
+        f"arn:aws:eks:{HERE}:access-entry/c/*",
+    ),
+    (
+        "eks",
+        "tag_resource",
+        {"resourceArn": f"arn:aws:eks:{HERE}:nodegroup/c/n/1", "tags": {"a": "b"}},
+        "eks:TagResource",
+        f"arn:aws:eks:{HERE}:nodegroup/c/n/1",
+    ),
+    (
         "route53",
         "change_resource_record_sets",
         {

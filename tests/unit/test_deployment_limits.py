@@ -118,6 +118,15 @@ def test_eks_is_lent_own_keys_only(account, whose, lacking):
     assert refused(kms, "create_grant", KeyId=key, GranteePrincipal=role, Operations=["Decrypt"])
 
 
+def test_a_cluster_whose_name_begins_like_ours_is_another_s(account):
+    eks, group, entry = account.client("eks"), {"nodegroupName": "n"}, {"principalArn": f"arn:aws:iam::{ACCOUNT}:role/r"}
+    for name, lacking in (("django-app", False), ("django-app-2", True)):
+        assert bool(refused(eks, "delete_cluster", name=name)) is lacking
+        assert bool(refused(eks, "create_addon", clusterName=name, addonName="a")) is lacking
+        assert bool(refused(eks, "delete_nodegroup", clusterName=name, **group)) is lacking
+        assert bool(refused(eks, "delete_access_entry", clusterName=name, **entry)) is lacking
+
+
 def test_what_aws_asks_for_behind_a_call_is_allowed(account):
     """Roles that are passed, AWS's own roles, zones that are joined."""
     ec2, eks, ssm, wafv2 = (account.client(name) for name in ("ec2", "eks", "ssm", "wafv2"))

@@ -191,9 +191,7 @@ def ec2_needs(call: Call) -> list[Need]:
     names = {value for value in given.values() if ID.fullmatch(value)}
     named = call.get("LaunchTemplateName", "LaunchTemplate.LaunchTemplateName")
     names |= {name for name in (id_of_template(named),) if name} | ends_of_association(call.get("AssociationId"))
-    for name in sorted(names):
-        context = resource_tags(ec2_tags(name), "aws:ResourceTag", "ec2:ResourceTag")
-        needs.append(Need(action, ec2_arn(KINDS[name.partition("-")[0]], name), context | requested))
+    needs += uses(action, names, requested)
     profile = call.get("IamInstanceProfile.Name", "IamInstanceProfile.Arn")
     if call.operation == "RunInstances" and profile:
         needs.append(pass_role(profile.rpartition("/")[2] or profile, "ec2.amazonaws.com"))
@@ -202,6 +200,19 @@ def ec2_needs(call: Call) -> list[Need]:
     if call.operation == "CreateVpcEndpoint" and call.get("VpcEndpointType") == "Interface" and call.get("PrivateDnsEnabled") != "false":
         needs.append(Need("route53:AssociateVPCWithHostedZone"))
     return needs or [Need(action)]
+
+
+def uses(action: str, names: set[str], requested: dict[str, str] | None = None) -> list[Need]:
+    """The action on what exists, known by its tags; what is no id is nothing."""
+    return [
+        Need(
+            action,
+            ec2_arn(KINDS[name.partition("-")[0]], name),
+            resource_tags(ec2_tags(name), "aws:ResourceTag", "ec2:ResourceTag") | (requested or {}),
+        )
+        for name in sorted(names)
+        if ID.fullmatch(name)
+    ]
 
 
 def ends_of_association(name: str) -> set[str]:
@@ -278,7 +289,7 @@ def autoscaling_needs(call: Call) -> list[Need]:
     needs = [Need(f"autoscaling:{call.operation}", resource, resource_tags(call.tags(), "aws:RequestTag"))]
     template = call.get("LaunchTemplate.LaunchTemplateName", "LaunchTemplate.LaunchTemplateId")
     if template and call.operation in ("CreateAutoScalingGroup", "UpdateAutoScalingGroup"):
-        needs += launches(template)
+        needs += launches(template, call.get("VPCZoneIdentifier").split(","))
     if call.operation == "CreateAutoScalingGroup":
         needs.append(linked_role("autoscaling.amazonaws.com", "AWSServiceRoleForAutoScaling"))
     return needs
@@ -291,24 +302,31 @@ def group_of(instance: str) -> str:
     return next((group.name for group in groups for state in group.instance_states if state.instance_id == instance), "")
 
 
-def launches(template: str) -> list[Need]:
-    """AWS asks of whoever gives a group a launch template that they might launch it themselves."""
+def launches(template: str, subnets: list[str]) -> list[Need]:
+    """AWS asks of whoever gives a group a launch template that they might launch it themselves, in the group's subnets."""
     from moto.ec2.models import ec2_backends
 
     backend = ec2_backends[ACCOUNT][REGION]
     found = backend.launch_templates.get(template) or backend.launch_templates.get(id_of_template(template))
     if found is None:
         return []
-    data = found.latest_version().data
+    data, needs = found.latest_version().data, []
     specifications = data.get("TagSpecification") or data.get("TagSpecifications") or []
     tags = {
-        tag["Key"]: tag["Value"]
-        for entry in specifications
-        if entry.get("ResourceType") == "instance"
-        for tag in entry.get("Tag") or entry.get("Tags") or []
+        entry["ResourceType"]: {tag["Key"]: tag["Value"] for tag in entry.get("Tag") or entry.get("Tags") or []} for entry in specifications
     }
+    for kind in MADE["RunInstances"]:
+        asked = resource_tags(tags.get(kind, {}), "aws:RequestTag")
+        needs.append(Need("ec2:RunInstances", ec2_arn(kind, "*"), asked))
+        if asked:
+            needs.append(Need("ec2:CreateTags", ec2_arn(kind, "*"), asked | {"ec2:CreateAction": "RunInstances"}))
+    interfaces = data.get("NetworkInterfaces") or []
+    groups = data.get("SecurityGroupIds") or [group for one in interfaces for group in one.get("Groups") or []]
+    # Where none is named it is the default group of the subnet's VPC.
+    networks = {subnet.vpc_id for zone in backend.subnets.values() for subnet in zone.values() if subnet.id in subnets}
+    groups = groups or [backend.get_default_security_group(network).id for network in networks]
+    needs += uses("ec2:RunInstances", {found.id, *subnets, *groups, data.get("ImageId", "")})
     profile = data.get("IamInstanceProfile") or {}
-    needs = [Need("ec2:RunInstances", ec2_arn("instance", "*"), resource_tags(tags, "aws:RequestTag"))]
     if profile.get("Name"):
         needs.append(pass_role(profile["Name"], "ec2.amazonaws.com"))
     return needs
@@ -519,14 +537,26 @@ def eks_needs(call: Call) -> list[Need]:
     elif call.operation == "CreateNodegroup":
         own = linked_role("eks-nodegroup.amazonaws.com", "AWSServiceRoleForAmazonEKSNodegroup")
         needs += [own, Need("iam:GetRole", own.resource)]
+        needs += uses("ec2:RunInstances", {group_of_cluster(name)})
     elif call.operation == "CreatePodIdentityAssociation":
         needs.append(pass_role(call.get("roleArn"), "pods.eks.amazonaws.com"))
+    template = call.parameters.get("launchTemplate") or {}
+    if template:
+        needs += launches(template.get("name") or template.get("id", ""), call.parameters.get("subnets") or [])
     for entry in call.parameters.get("encryptionConfig") or []:
         # By the caller's rights, and without saying that the grant is for a resource of AWS's.
         key, context = kms_key(entry["provider"]["keyArn"])
         context["kms:ViaService"] = f"eks.{REGION}.amazonaws.com"
         needs += [Need(action, key, context) for action in ("kms:DescribeKey", "kms:CreateGrant")]
     return needs
+
+
+def group_of_cluster(name: str) -> str:
+    """Security group that EKS makes, and gives the nodes."""
+    from moto.eks.models import eks_backends
+
+    found = eks_backends[ACCOUNT][REGION].clusters.get(name)
+    return found.resources_vpc_config.get("clusterSecurityGroupId", "") if found else ""
 
 
 def route53_needs(call: Call) -> list[Need]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import boto3
 import pytest
 from moto import mock_aws
+from moto.eks.models import eks_backends
 
 from lab.api import policies
 from tests.unit.deployment_role import ACCOUNT, rendered
@@ -40,6 +41,12 @@ def new_vpc(ec2, tags: dict[str, str]) -> str:
     return ec2.create_vpc(**SEGMENTS, TagSpecifications=specifications)["Vpc"]["VpcId"]
 
 
+def new_group(ec2, tags: dict[str, str]) -> str:
+    specifications = [{"ResourceType": "security-group", "Tags": listed(tags)}]
+    vpc = new_vpc(ec2, tags)
+    return ec2.create_security_group(GroupName="g", Description="g", VpcId=vpc, TagSpecifications=specifications)["GroupId"]
+
+
 def default_group(ec2, vpc: str) -> str:
     filters = [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "group-name", "Values": ["default"]}]
     return ec2.describe_security_groups(Filters=filters)["SecurityGroups"][0]["GroupId"]
@@ -59,10 +66,7 @@ def test_a_default_security_group_is_closed_and_never_opened(account):
 
 def test_another_environment_s_group_keeps_its_rules(account):
     ec2 = account.client("ec2")
-    vpc = new_vpc(ec2, OTHER)
-    specifications = [{"ResourceType": "security-group", "Tags": listed(OTHER)}]
-    group = ec2.create_security_group(GroupName="g", Description="g", VpcId=vpc, TagSpecifications=specifications)["GroupId"]
-    assert refused(ec2, "revoke_security_group_ingress", GroupId=group, IpPermissions=EVERYTHING)
+    assert refused(ec2, "revoke_security_group_ingress", GroupId=new_group(ec2, OTHER), IpPermissions=EVERYTHING)
 
 
 def test_what_is_new_gets_tags_and_what_is_ours_gets_others(account):
@@ -125,6 +129,40 @@ def test_a_cluster_whose_name_begins_like_ours_is_another_s(account):
         assert bool(refused(eks, "create_addon", clusterName=name, addonName="a")) is lacking
         assert bool(refused(eks, "delete_nodegroup", clusterName=name, **group)) is lacking
         assert bool(refused(eks, "delete_access_entry", clusterName=name, **entry)) is lacking
+
+
+def new_template(ec2, name: str, tagged: tuple[str, ...] = ("instance", "volume"), **data) -> dict[str, str]:
+    data["TagSpecifications"] = [{"ResourceType": kind, "Tags": listed(OWN)} for kind in tagged]
+    tags = [{"ResourceType": "launch-template", "Tags": listed(OWN)}]
+    ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data, TagSpecifications=tags)
+    return {"name": name, "version": "1"}
+
+
+def new_subnet(ec2, tags: dict[str, str]) -> str:
+    specifications = [{"ResourceType": "subnet", "Tags": listed(tags)}]
+    return ec2.create_subnet(VpcId=new_vpc(ec2, tags), CidrBlock="10.9.1.0/24", TagSpecifications=specifications)["Subnet"]["SubnetId"]
+
+
+def test_nodes_and_instances_are_launched_from_own_templates_in_own_networks(account):
+    """Which AWS asks of whoever gives a group a template. That of nodes names no security group."""
+    ec2, eks, autoscaling = (account.client(name) for name in ("ec2", "eks", "autoscaling"))
+    subnet, others = new_subnet(ec2, OWN), new_subnet(ec2, OTHER)
+    cluster = f"arn:aws:iam::{ACCOUNT}:role/cluster"
+    eks.create_cluster(name="django-app", roleArn=cluster, resourcesVpcConfig={"subnetIds": [subnet]})
+    made = eks_backends[ACCOUNT]["us-east-1"].clusters["django-app"].resources_vpc_config
+    made["clusterSecurityGroupId"] = new_group(ec2, {"kubernetes.io/cluster/django-app": "owned"})
+    nodes = {"clusterName": "django-app", "nodegroupName": "n", "nodeRole": f"arn:aws:iam::{ACCOUNT}:role/production-django-node-role"}
+    template, bare = new_template(ec2, "nodes"), new_template(ec2, "bare", tagged=("instance",))
+    assert not refused(eks, "create_nodegroup", **nodes, subnets=[subnet], launchTemplate=template)
+    assert not refused(eks, "update_nodegroup_version", clusterName="django-app", nodegroupName="n", launchTemplate=template)
+    assert refused(eks, "create_nodegroup", **nodes, subnets=[others], launchTemplate=template) == {"ec2:RunInstances"}
+    assert refused(eks, "create_nodegroup", **nodes, subnets=[subnet], launchTemplate=bare) == {"ec2:RunInstances"}
+    foreign = new_template(ec2, "foreign", SecurityGroupIds=[new_group(ec2, OTHER)])
+    assert refused(eks, "create_nodegroup", **nodes, subnets=[subnet], launchTemplate=foreign) == {"ec2:RunInstances"}
+    limits = {"AutoScalingGroupName": "production-django-asg", "MinSize": 1, "MaxSize": 1, "VPCZoneIdentifier": subnet}
+    for name, lacking in ((template["name"], set()), (foreign["name"], {"ec2:RunInstances"})):
+        given = {"LaunchTemplateName": name, "Version": "1"}
+        assert refused(autoscaling, "create_auto_scaling_group", **limits, LaunchTemplate=given) == lacking
 
 
 def test_what_aws_asks_for_behind_a_call_is_allowed(account):

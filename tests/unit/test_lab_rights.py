@@ -164,6 +164,7 @@ def test_what_stands_behind_a_call_is_needed_too(account):
     made = found["iam:CreateServiceLinkedRole"]
     found = needed(eks, "create_nodegroup", clusterName="c", nodegroupName="n", subnets=["s"], nodeRole=role)
     assert found["iam:GetRole"] == [(found["iam:CreateServiceLinkedRole"][0][0], {})]
+    assert "ec2:RunInstances" not in found, "there is neither a launch template nor a cluster"
     made += found["iam:CreateServiceLinkedRole"]
     logging = {"ResourceArn": "arn:aws:wafv2:::webacl/w/1", "LogDestinationConfigs": ["arn:aws:logs:us-east-1:1:log-group:x"]}
     made += needed(wafv2, "put_logging_configuration", LoggingConfiguration=logging)["iam:CreateServiceLinkedRole"]

@@ -1,4 +1,4 @@
-"""The policies of roles/deployment_role and its boundary, as an environment's inventory makes them."""
+"""The policies of roles/deployment_role, its boundary and its trust, as an environment's inventory makes them."""
 
 from __future__ import annotations
 
@@ -17,22 +17,27 @@ PLAY = """
   vars_files: {files}
   tasks:
     - ansible.builtin.copy:
-        content: "{{{{ {{'documents': __deployment_role_documents, 'boundary': __deployment_role_boundary}} | to_json }}}}"
+        content: "{{{{ made | to_json }}}}"
         dest: {dest}
         mode: "0600"
+  vars:
+    made:
+      documents: "{{{{ __deployment_role_documents }}}}"
+      boundary: "{{{{ __deployment_role_boundary }}}}"
+      trust: "{{{{ __deployment_role_trust }}}}"
 """
 
 
 @cache
-def rendered(environment: str) -> dict:
-    """`documents`, the role's policies, and `boundary`."""
+def rendered(environment: str, values: str = "{}") -> dict:
+    """`documents`, the role's policies, `boundary`, and `trust`; `values` are inputs beside the inventory's, as JSON."""
     role = ROOT / "roles" / "deployment_role"
     files = [str(path) for path in (role / "defaults" / "main.yml", *sorted((role / "vars" / "main").glob("*.yml")))]
     with tempfile.TemporaryDirectory() as name:
         play, dest = Path(name) / "play.yml", Path(name) / "policies.json"
         play.write_text(PLAY.format(files=json.dumps(files), dest=dest), "utf-8")
         inventory = ROOT / "inventories" / environment / "hosts.yml"
-        command = [VENV_BIN / "ansible-playbook", "-i", inventory, play, "-e", json.dumps({"suite_account_id": ACCOUNT})]
+        command = [VENV_BIN / "ansible-playbook", "-i", inventory, play, "-e", json.dumps({"suite_account_id": ACCOUNT, **json.loads(values)})]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(dest.read_text("utf-8"))

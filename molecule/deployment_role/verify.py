@@ -38,7 +38,7 @@ def allowed(account, action: str, resource: str, **context: str) -> bool:
 
 def test_policies_are_short_enough(account):
     found = documents(account)
-    assert found
+    assert len(found) > 10 if account.environment == "altered" else found
     for policy in found:
         assert len("".join(json.dumps(policy).split())) <= 6144
 

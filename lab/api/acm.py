@@ -1,11 +1,14 @@
-"""ACM: a certificate that was requested is issued when its validation records stand in the account's Route 53, and not before.
+"""ACM: a certificate that was requested is issued when its validation records stand in the account's Route 53, and not before; one that a
+listener uses cannot be deleted.
 
-moto issues every certificate a minute after its request.
+moto issues every certificate a minute after its request, and deletes any.
 """
 
 from __future__ import annotations
 
-from moto.acm.models import CertBundle
+from moto.acm.exceptions import AWSError
+from moto.acm.models import AWSCertificateManagerBackend, CertBundle
+from moto.elbv2.models import elbv2_backends
 from moto.route53.models import route53_backends
 
 
@@ -26,8 +29,15 @@ def is_validated(certificate: CertBundle) -> bool:
     return all((record["Name"].rstrip("."), record["Type"], record["Value"].rstrip(".")) in found for record in wanted)
 
 
+def users(backend: AWSCertificateManagerBackend, arn: str) -> list[str]:
+    """ARNs of the load balancers with a listener that has the certificate."""
+    balancers = elbv2_backends[backend.account_id][backend.region_name].load_balancers.values()
+    return [one.arn for one in balancers if any(arn in listener.certificates for listener in one.listeners.values())]
+
+
 def install() -> None:
     original = CertBundle.check
+    delete = AWSCertificateManagerBackend.delete_certificate
 
     def check(self: CertBundle) -> None:
         waits = self.type == "AMAZON_ISSUED" and self.status == "PENDING_VALIDATION"
@@ -36,3 +46,10 @@ def install() -> None:
             self.status = "ISSUED" if is_validated(self) else "PENDING_VALIDATION"
 
     CertBundle.check = check
+
+    def delete_certificate(self: AWSCertificateManagerBackend, arn: str) -> None:
+        if users(self, arn):
+            raise AWSError(f"Certificate {arn} in account {self.account_id} is in use.", "ResourceInUseException")
+        delete(self, arn)
+
+    AWSCertificateManagerBackend.delete_certificate = delete_certificate

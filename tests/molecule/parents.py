@@ -135,6 +135,11 @@ class Parents:
         pem, key = tls.issue(["www.example.com"])
         self.made["certificate"] = self.system.client("acm").import_certificate(Certificate=pem, PrivateKey=key)["CertificateArn"]
 
+    def superseded_certificate(self) -> None:
+        """The load balancer's own, from before its host names changed."""
+        tags = self.tags(Name="shop-alb", ManagedBy="espalier", Team="shop")
+        self.system.client("acm").request_certificate(DomainName="old.example.com", ValidationMethod="DNS", Tags=tags)
+
 
 def main() -> None:
     folder, environment, *parts = sys.argv[1:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from moto.acm.models import CertBundle
+from moto.acm.models import AWSCertificateManagerBackend, CertBundle
 
 from lab.api import acm as addition
 from tests.unit.moto_patches import client, patched
@@ -19,7 +19,7 @@ def account(monkeypatch):
         monkeypatch.setenv(name, value)
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
-    with patched(addition, CertBundle):
+    with patched(addition, CertBundle, AWSCertificateManagerBackend):
         yield
 
 
@@ -81,6 +81,33 @@ def test_a_certificate_that_acm_has_given_up_is_requested_anew(capsys, monkeypat
     )
     again = run(capsys)
     assert again["changed"] and again["arn"] != made["arn"] and again["superseded"] == [made["arn"]]
+
+
+def listener(arn: str) -> str:
+    ec2, elbv2 = client("ec2"), client("elbv2")
+    subnets = [one["SubnetId"] for one in ec2.describe_subnets()["Subnets"][:2]]
+    balancer = elbv2.create_load_balancer(Name="k8s-ingress", Subnets=subnets)["LoadBalancers"][0]["LoadBalancerArn"]
+    answer = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}
+    return elbv2.create_listener(
+        LoadBalancerArn=balancer, Protocol="HTTPS", Port=443, Certificates=[{"CertificateArn": arn}], DefaultActions=[answer]
+    )["Listeners"][0]["ListenerArn"]
+
+
+def test_a_superseded_certificate_goes_when_nothing_uses_it(capsys, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    old = run(capsys)["arn"]
+    other = {"domains": ["shop.example.com"], "purge": True}
+    user = listener(old)
+    made = run(capsys, **other)
+    assert made["changed"] and made["superseded"] == [old], "the cluster's ingress still has it"
+    again = run(capsys, **other)
+    assert not again["changed"] and again["superseded"] == [old]
+    assert "ResourceInUseException" in run(capsys, state="absent")["error"]["code"]
+
+    client("elbv2").delete_listener(ListenerArn=user)
+    assert run(capsys, check_mode=True, **other)["changed"] and old in arns()
+    last = run(capsys, **other)
+    assert last["changed"] and last["superseded"] == [] and arns() == [made["arn"]]
 
 
 def test_certificates_of_others_are_left_alone(capsys):

@@ -13,7 +13,7 @@ description:
   - Requests a public certificate for some host names, or finds the one that was requested before, and answers the DNS records that
     validate it. M(community.aws.acm_certificate) manages imported certificates only.
   - A certificate's names cannot be changed. For other names another certificate is requested; the one before is told as
-    RV(superseded), to be removed when nothing uses it any more.
+    RV(superseded), to be removed with O(purge) when nothing uses it any more.
   - ACM renews a certificate by itself as long as its records are there and something uses it.
 author:
   - Contributors to the Espalier project
@@ -45,6 +45,11 @@ options:
       - Seconds to wait. AWS needs a few minutes after the records are there.
     type: int
     default: 900
+  purge:
+    description:
+      - Remove what is superseded. What is still in use after some seconds stays, and RV(superseded) tells it again.
+    type: bool
+    default: false
   state:
     description:
       - V(absent) removes all certificates of this name and these tags, whatever their host names.
@@ -97,7 +102,9 @@ records:
   elements: dict
   sample: [{name: _d93.www.example.com, type: CNAME, value: _c9e.acm-validations.aws.}]
 superseded:
-  description: ARNs of certificates of this name and these tags that are for other host names, or whose validation has failed.
+  description:
+    - ARNs of certificates of this name and these tags that are for other host names, or whose validation has failed.
+    - With O(purge) those that something still uses.
   returned: success
   type: list
   elements: str
@@ -193,6 +200,23 @@ def await_issue(client, arn, seconds):
     return found
 
 
+def delete(client, arn, retries):
+    """A listener that has let go of its certificate holds it for some seconds more."""
+    backoff = AWSRetry.jittered_backoff(retries=retries, delay=2, catch_extra_error_codes=["ResourceInUseException"])
+    backoff(client.delete_certificate)(CertificateArn=arn)
+
+
+def purge(client, arns):
+    """Returns those that something else uses, such as a cluster's ingress."""
+    used = []
+    for arn in arns:
+        try:
+            delete(client, arn, retries=5)
+        except is_boto3_error_code("ResourceInUseException"):
+            used.append(arn)
+    return used
+
+
 def ensure_present(client, params, check_mode):
     own = list_own(client, params["name"], params["tags"])
     current = next((one for one in own if is_for(one, params["domains"])), None)
@@ -203,16 +227,16 @@ def ensure_present(client, params, check_mode):
     if current and params["wait"] and not check_mode:
         current = await_issue(client, current["CertificateArn"], params["wait_timeout"])
     superseded = [one["CertificateArn"] for one in own if not current or one["CertificateArn"] != current["CertificateArn"]]
+    if params["purge"] and superseded:
+        staying = [] if check_mode else purge(client, superseded)
+        return changed or staying != superseded, current, staying
     return changed, current, superseded
 
 
 def ensure_absent(client, params, check_mode):
     own = list_own(client, params["name"], params["tags"])
     for one in own if not check_mode else []:
-        # A listener that was just deleted holds its certificate for some seconds.
-        AWSRetry.jittered_backoff(retries=8, delay=2, catch_extra_error_codes=["ResourceInUseException"])(client.delete_certificate)(
-            CertificateArn=one["CertificateArn"]
-        )
+        delete(client, one["CertificateArn"], retries=8)
     return bool(own), None, []
 
 
@@ -224,6 +248,7 @@ def main():
             "tags": {"type": "dict", "required": True},
             "wait": {"type": "bool", "default": False},
             "wait_timeout": {"type": "int", "default": 900},
+            "purge": {"type": "bool", "default": False},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
         supports_check_mode=True,

@@ -21,6 +21,7 @@ ADDITIONS = (
     "elbv2",
     "s3",
     "acm",
+    "route53",
     "wafv2",
     "budgets",
     "sns",

@@ -125,6 +125,12 @@ class Parents:
         answer = self.system.client("route53").create_hosted_zone(Name=name, CallerReference=name)
         self.made["zone_id"] = answer["HostedZone"]["Id"].rpartition("/")[2]
 
+    def alias_of_before(self) -> None:
+        """The host name at its provider of before."""
+        record = {"Name": f"www.{self.system.environment}.example.com", "Type": "CNAME", "TTL": 60}
+        change = {"Action": "CREATE", "ResourceRecordSet": {**record, "ResourceRecords": [{"Value": "shop.example.net"}]}}
+        self.system.client("route53").change_resource_record_sets(HostedZoneId=self.made["zone_id"], ChangeBatch={"Changes": [change]})
+
     def identity_provider(self) -> None:
         """GitHub's, which somebody else in the account uses."""
         url, audiences = "https://token.actions.githubusercontent.com", ["https://github.com/somebody", "sts.amazonaws.com"]

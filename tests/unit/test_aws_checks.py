@@ -256,6 +256,42 @@ def test_hosted_zones(aws):
     assert aws_checks.hosted_zone(aws, Input("zone", "Example.com.")) == []
 
 
+def host_records(aws, domains=("www.example.com", "*.example.com"), zone="example.com", replace=False, tags=("all",)):
+    values = {"domains": list(domains), "zone": zone, "replace": replace, "load_balancer": "lab-alb", "tags": list(tags)}
+    return aws_checks.host_records(aws, **{name: Input(f"load_balancer_{name}", value) for name, value in values.items()})
+
+
+def write_record(aws, zone_id, name, kind, **what):
+    change = {"Action": "UPSERT", "ResourceRecordSet": {"Name": name, "Type": kind, **what}}
+    aws.clients["route53"].change_resource_record_sets(HostedZoneId=zone_id, ChangeBatch={"Changes": [change]})
+
+
+def test_host_names_that_lead_elsewhere(aws):
+    assert host_records(aws) == [], "no zone is another check's matter"
+    zone = aws.clients["route53"].create_hosted_zone(Name="example.com", CallerReference="1")["HostedZone"]["Id"]
+    write_record(aws, zone, "zzz.example.com", "CNAME", TTL=60, ResourceRecords=[{"Value": "shop.example.net"}])
+    write_record(aws, zone, "www.example.com", "TXT", TTL=60, ResourceRecords=[{"Value": '"word"'}])
+    assert host_records(aws) == []
+    write_record(aws, zone, "www.example.com", "CNAME", TTL=60, ResourceRecords=[{"Value": "Shop.example.net."}])
+    wrong = one(host_records(aws))
+    assert "www.example.com (CNAME shop.example.net) leads elsewhere" in wrong["problem"]
+    assert "-e load_balancer_replace=true" in wrong["fix"]
+    assert host_records(aws, replace=True) == host_records(aws, tags=["app"]) == host_records(aws, zone="") == host_records(aws, []) == []
+    assert host_records(aws, tags=["edge"]), "the run that writes them"
+
+
+def test_host_names_that_lead_here(aws):
+    zone = aws.clients["route53"].create_hosted_zone(Name="example.com", CallerReference="1")["HostedZone"]["Id"]
+    subnets = [subnet["SubnetId"] for subnet in aws.clients["ec2"].describe_subnets()["Subnets"][:2]]
+    made = aws.clients["elbv2"].create_load_balancer(Name="lab-alb", Subnets=subnets)["LoadBalancers"][0]
+    alias = {"HostedZoneId": made["CanonicalHostedZoneId"], "DNSName": f"{made['DNSName']}.", "EvaluateTargetHealth": False}
+    write_record(aws, zone, r"\052.example.com", "A", AliasTarget=alias)
+    write_record(aws, zone, "www.example.com", "A", AliasTarget=alias)
+    assert host_records(aws) == []
+    write_record(aws, zone, r"\052.example.com", "A", TTL=60, ResourceRecords=[{"Value": "192.0.2.7"}])
+    assert "(A 192.0.2.7)" in one(host_records(aws))["problem"]
+
+
 @pytest.mark.parametrize("name", ["ELBSecurityPolicy-TLS13-1-2-2021-06", "ELBSecurityPolicy-TLS13-1-3-2021-06"])
 def test_tls_policies(aws, name):
     assert aws_checks.tls_policy(aws, Input("policy", name)) == []

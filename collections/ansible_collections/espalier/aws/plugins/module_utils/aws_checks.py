@@ -270,16 +270,54 @@ def certificate(aws: Aws, arn: Input) -> list[dict]:
     return [finding(arn.name, arn.value, f"the certificate is {status}, and a listener needs an issued one.", fix)]
 
 
+def _public_zone(aws: Aws, zone: str) -> str | None:
+    """Id of the account's public zone of this name."""
+    name = zone.rstrip(".").lower()
+    found = aws.clients["route53"].list_hosted_zones_by_name(DNSName=name)["HostedZones"]
+    return next((one["Id"] for one in found if one["Name"].rstrip(".") == name and not one["Config"].get("PrivateZone")), None)
+
+
 def hosted_zone(aws: Aws, zone: Input) -> list[dict]:
     """A public zone of this account; empty is none."""
-    if not zone.value:
-        return []
-    name = str(zone.value).rstrip(".").lower()
-    found = aws.clients["route53"].list_hosted_zones_by_name(DNSName=name)["HostedZones"]
-    if any(one["Name"].rstrip(".") == name and not one["Config"].get("PrivateZone") for one in found):
+    if not zone.value or _public_zone(aws, zone.value):
         return []
     fix = f"Make the zone in Route 53 and delegate to it, correct {zone.name}, or bring a certificate (load_balancer_certificate_arn)."
     return [finding(zone.name, zone.value, f"account {aws.account_id} has no public hosted zone of this name.", fix)]
+
+
+def _addresses(aws: Aws, zone_id: str, name: str) -> list[dict]:
+    """Records that say where a host name leads."""
+    found = aws.clients["route53"].list_resource_record_sets(HostedZoneId=zone_id, StartRecordName=name)["ResourceRecordSets"]
+    # Route 53 writes a wildcard's star so.
+    return [one for one in found if one["Type"] in ("A", "CNAME") and one["Name"].replace(r"\052", "*").rstrip(".") == name.lower()]
+
+
+def _target(record: dict) -> str:
+    values = [one["Value"] for one in record.get("ResourceRecords", [])]
+    return ", ".join([record["AliasTarget"]["DNSName"]] if "AliasTarget" in record else values).rstrip(".").lower()
+
+
+def host_records(aws: Aws, domains: Input, zone: Input, replace: Input, load_balancer: Input, tags: Input) -> list[dict]:
+    """Host names that lead elsewhere now are taken over with a yes only. For a run that writes their records."""
+    if not zone.value or not domains.value or replace.value or not {"all", "edge"} & set(tags.value):
+        return []
+    zone_id = _public_zone(aws, zone.value)
+    records = [one for name in domains.value for one in _addresses(aws, zone_id, name)] if zone_id else []
+    if not records:
+        return []
+    try:
+        found = aws.clients["elbv2"].describe_load_balancers(Names=[load_balancer.value])["LoadBalancers"]
+    except ClientError as error:
+        if _code(error) not in ("LoadBalancerNotFound", "LoadBalancerNotFoundException"):
+            raise
+        found = []
+    ours = [one["DNSName"].lower() for one in found]
+    strangers = [f"{one['Name'].rstrip('.')} ({one['Type']} {_target(one)})" for one in records if _target(one) not in ours]
+    if not strangers:
+        return []
+    problem = f"{', '.join(strangers)} leads elsewhere, and its visitors would come here instead."
+    fix = f"When that is what you want, run once with -e {replace.name}=true; otherwise correct {domains.name}."
+    return [finding(domains.name, domains.value, problem, fix)]
 
 
 def tls_policy(aws: Aws, policy: Input) -> list[dict]:
@@ -403,6 +441,7 @@ CHECKS = {
         database,
         database_features,
         database_settled,
+        host_records,
         hosted_zone,
         instance_types,
         instances,

@@ -9,7 +9,7 @@ short_description: Ask AWS whether the inputs can be had before anything is chan
 version_added: 0.1.0
 description:
   - Whether the availability zones, instance types and the engine version exist in the region, whether names are free or ours, whether a
-    certificate is issued, whether there is an instance to configure.
+    certificate is issued, whether host names lead elsewhere, whether there is an instance to configure.
   - Reads only, with all questions at the same time. Run M(espalier.aws.account_guard) first.
 options:
   project:

@@ -52,8 +52,8 @@ def removed(account) -> bool:
     return distribution(account) is None and NAME[account.environment] not in [control["Name"] for control in controls]
 
 
-def test_off_removes_it():
-    assert removed(account_of("off"))
+def test_off_leaves_it_to_the_removal():
+    assert distribution(account_of("off"))["Enabled"], "pages name it until they are others"
 
 
 def test_gone(account):

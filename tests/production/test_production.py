@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.acceptance.production import CHECKS, table
-from tests.production.switches import IS_OFF, OFF
+from tests.production.switches import IS_OFF, OFF, distributions
 from tests.tree import ROOT
 
 # The application needs machines that boot; tests/e2e has them.
@@ -68,6 +68,18 @@ def test_a_switch_is_on(built, name):
 
 def unchanged(done) -> bool:
     return done.returncode == 0 and not [line for line in done.stdout.splitlines() if "changed=" in line and "changed=0" not in line]
+
+
+def test_cloudfront_stays_while_pages_may_name_it(built):
+    release = {"Name": "/DjangoApp/release", "Type": "String", "Value": "1.0"}
+    ssm = built.system.client("ssm")
+    ssm.put_parameter(**release, Tags=[{"Key": "Project", "Value": "django"}, {"Key": "Environment", "Value": "production"}])
+    try:
+        done = built.play("site.yml", "--tags", "data", cdn_enabled=False)
+        assert unchanged(done) and "--tags data,app" in " ".join(done.stdout.split()), words(done)
+        assert distributions(built.system), "pages name it until the application's next deploy"
+    finally:
+        ssm.delete_parameter(Name=release["Name"])
 
 
 @pytest.fixture(scope="session")

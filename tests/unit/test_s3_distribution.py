@@ -70,8 +70,9 @@ def test_a_change_is_made(client, ensure):
 
 
 def test_it_is_removed_with_its_access_control(client, ensure):
-    ensure()
-    assert ensure(state="absent", check_mode=True)["changed"] and distributions(client)
+    made = ensure()
+    planned = ensure(state="absent", check_mode=True)
+    assert planned["changed"] and planned["arn"] == made["arn"] and distributions(client)
     assert ensure(state="absent")["changed"]
     assert distributions(client) == []
     assert not client.list_origin_access_controls()["OriginAccessControlList"].get("Items")

@@ -8,14 +8,16 @@ import pytest
 
 from tests.tree import ROOT, load_yaml, tracked
 
-# What a tag runs. A cluster is begun early and awaited late; the release goes to the instances, and then into the cluster.
+# What a tag runs. A cluster is begun early and awaited late; the release goes to the instances, and then into the cluster; what pages name goes
+# after the pages.
 PLAYBOOKS = {
-    **{tag: [tag] for tag in ("network", "data", "edge", "compute")},
+    **{tag: [tag] for tag in ("network", "edge", "compute")},
+    "data": ["data", "data_unused"],
     "cluster": ["cluster_start", "cluster"],
     "app": ["app", "app_chart"],
     "monitoring": ["monitoring"],
 }
-ORDER = ["network", "data", "edge", "compute", "cluster", "app", "cluster", "app", "monitoring"]
+ORDER = ["network", "data", "edge", "compute", "cluster", "app", "cluster", "app", "data", "monitoring"]
 SITE = load_yaml(ROOT / "site.yml") if (ROOT / "site.yml").exists() else []
 
 

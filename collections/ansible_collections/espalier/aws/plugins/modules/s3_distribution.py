@@ -230,10 +230,10 @@ def ensure(client, params, region, check_mode):
 
 
 def remove(client, params, check_mode):
-    """Whether there was something. Raises TimeoutError."""
+    """Returns whether there was something, and in check mode the distribution. Raises TimeoutError."""
     found, control = find(client, params["name"]), find_access_control(client, params["name"])
     if check_mode or not (found or control):
-        return bool(found or control)
+        return bool(found or control), found
     if found:
         answer = client.get_distribution_config(Id=found["Id"], aws_retry=True)
         if answer["DistributionConfig"]["Enabled"]:
@@ -248,7 +248,7 @@ def remove(client, params, check_mode):
     if control:
         etag = client.get_origin_access_control(Id=control, aws_retry=True)["ETag"]
         client.delete_origin_access_control(Id=control, IfMatch=etag, aws_retry=True)
-    return True
+    return True, None
 
 
 def main():
@@ -270,7 +270,7 @@ def main():
     found, params = None, module.params
     try:
         if params["state"] == "absent":
-            changed = remove(client, params, module.check_mode)
+            changed, found = remove(client, params, module.check_mode)
         else:
             changed, found = ensure(client, params, module.region, module.check_mode)
     except TimeoutError:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import boto3
 import pytest
-from moto.cloudfront.models import Origin
+from ansible_collections.espalier.aws.plugins.modules import s3_distribution
+from botocore.exceptions import ClientError
+from moto.cloudfront.models import CloudFrontBackend, Distribution, Origin
 
 from lab.api import cloudfront
 from tests.unit.moto_patches import patched
@@ -21,7 +23,9 @@ def client(monkeypatch):
         monkeypatch.setenv(name, value)
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.setenv(name, "us-east-1")
-    with patched(cloudfront, Origin):
+    monkeypatch.setattr(cloudfront, "DEPLOY_SECONDS", 0)
+    monkeypatch.setattr(s3_distribution, "POLL_SECONDS", 0.01)
+    with patched(cloudfront, CloudFrontBackend, Distribution, Origin):
         yield boto3.client("cloudfront")
 
 
@@ -67,6 +71,23 @@ def test_a_change_is_made(client, ensure):
     assert changed["changed"] and changed["domain_name"] == "cdn.example.com"
     assert distributions(client)[0]["Aliases"]["Items"] == ["cdn.example.com"]
     assert not ensure(**names)["changed"]
+
+
+def test_it_is_waited_for_until_it_serves_everywhere(client, ensure, monkeypatch):
+    monkeypatch.setattr(cloudfront, "DEPLOY_SECONDS", 3)
+    made = ensure()
+    assert client.get_distribution(Id=made["id"])["Distribution"]["Status"] == "InProgress"
+    assert not ensure(check_mode=True, wait=True)["changed"]
+    assert client.get_distribution(Id=made["id"])["Distribution"]["Status"] == "Deployed"
+    monkeypatch.setattr(cloudfront, "DEPLOY_SECONDS", 10**6)
+    assert "not deployed everywhere after 0 s" in ensure(price_class="PriceClass_All", wait=True, timeout_seconds=0)["msg"]
+    assert "not switched off everywhere after 0 s" in ensure(state="absent", timeout_seconds=0)["msg"]
+
+
+def test_the_lab_deletes_none_that_serves(client, ensure):
+    made = ensure()
+    with pytest.raises(ClientError, match="DistributionNotDisabled"):
+        client.delete_distribution(Id=made["id"], IfMatch="x")
 
 
 def test_it_is_removed_with_its_access_control(client, ensure):

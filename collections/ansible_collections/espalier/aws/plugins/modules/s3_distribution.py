@@ -49,9 +49,15 @@ options:
       - Tags of the distribution.
     type: dict
     default: {}
+  wait:
+    description:
+      - Wait until the distribution, as it is now, serves everywhere. Until then a visitor may meet a host name that is not there.
+    type: bool
+    default: false
   timeout_seconds:
     description:
-      - How long a removal waits. CloudFront deletes only what is switched off everywhere, which takes minutes.
+      - How long a removal, or O(wait), waits. CloudFront brings a change everywhere in some minutes, and deletes only what is switched off
+        everywhere.
     type: int
     default: 1800
   state:
@@ -229,6 +235,16 @@ def ensure(client, params, region, check_mode):
     return True, found
 
 
+def await_deployed(client, distribution_id, seconds):
+    """CloudFront's answer for a distribution whose last change is everywhere. Raises TimeoutError."""
+    deadline = time.monotonic() + seconds
+    while (answer := client.get_distribution(Id=distribution_id, aws_retry=True))["Distribution"]["Status"] != "Deployed":
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(POLL_SECONDS)
+    return answer
+
+
 def remove(client, params, check_mode):
     """Returns whether there was something, and in check mode the distribution. Raises TimeoutError."""
     found, control = find(client, params["name"]), find_access_control(client, params["name"])
@@ -239,11 +255,7 @@ def remove(client, params, check_mode):
         if answer["DistributionConfig"]["Enabled"]:
             off = {**answer["DistributionConfig"], "Enabled": False}
             client.update_distribution(Id=found["Id"], IfMatch=answer["ETag"], DistributionConfig=off, aws_retry=True)
-        deadline = time.monotonic() + params["timeout_seconds"]
-        while (answer := client.get_distribution(Id=found["Id"], aws_retry=True))["Distribution"]["Status"] != "Deployed":
-            if time.monotonic() > deadline:
-                raise TimeoutError
-            time.sleep(POLL_SECONDS)
+        answer = await_deployed(client, found["Id"], params["timeout_seconds"])
         client.delete_distribution(Id=found["Id"], IfMatch=answer["ETag"], aws_retry=True)
     if control:
         etag = client.get_origin_access_control(Id=control, aws_retry=True)["ETag"]
@@ -260,6 +272,7 @@ def main():
             "certificate_arn": {"type": "str", "default": ""},
             "price_class": {"type": "str", "choices": ["PriceClass_100", "PriceClass_200", "PriceClass_All"], "default": "PriceClass_100"},
             "tags": {"type": "dict", "default": {}},
+            "wait": {"type": "bool", "default": False},
             "timeout_seconds": {"type": "int", "default": 1800},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
@@ -273,8 +286,11 @@ def main():
             changed, found = remove(client, params, module.check_mode)
         else:
             changed, found = ensure(client, params, module.region, module.check_mode)
+            if found and params["wait"]:
+                await_deployed(client, found["Id"], params["timeout_seconds"])
     except TimeoutError:
-        module.fail_json(msg=f"{params['name']} is not switched off everywhere after {params['timeout_seconds']} s. Run this again later.")
+        what = "switched off" if params["state"] == "absent" else "deployed"
+        module.fail_json(msg=f"{params['name']} is not {what} everywhere after {params['timeout_seconds']} s. Run this again later.")
     except (BotoCoreError, ClientError) as error:
         module.fail_json_aws(error, msg=f"Unable to ensure the distribution {params['name']}")
     domain = (params["aliases"] or [found["DomainName"]])[0] if found else ""

@@ -69,6 +69,7 @@ def test_a_change_is_made(client, ensure):
     assert distributions(client)[0]["Aliases"]["Quantity"] == 0
     changed = ensure(**names)
     assert changed["changed"] and changed["domain_name"] == "cdn.example.com"
+    assert changed["target"] == distributions(client)[0]["DomainName"], "what the alias's DNS record leads to"
     assert distributions(client)[0]["Aliases"]["Items"] == ["cdn.example.com"]
     assert not ensure(**names)["changed"]
 

@@ -99,6 +99,11 @@ domain_name:
   description: Host name that serves the bucket, the first of O(aliases) or CloudFront's own; empty where there is none.
   returned: always
   type: str
+  sample: static.example.com
+target:
+  description: CloudFront's own host name, to which the records of O(aliases) lead; empty where there is no distribution.
+  returned: always
+  type: str
   sample: d111111abcdef8.cloudfront.net
 """
 
@@ -293,8 +298,10 @@ def main():
         module.fail_json(msg=f"{params['name']} is not {what} everywhere after {params['timeout_seconds']} s. Run this again later.")
     except (BotoCoreError, ClientError) as error:
         module.fail_json_aws(error, msg=f"Unable to ensure the distribution {params['name']}")
-    domain = (params["aliases"] or [found["DomainName"]])[0] if found else ""
-    module.exit_json(changed=changed, arn=(found or {}).get("ARN", ""), id=(found or {}).get("Id", ""), domain_name=domain)
+    found = found or {"ARN": "", "Id": "", "DomainName": ""}
+    target = found["DomainName"]
+    domain = params["aliases"][0] if target and params["aliases"] else target
+    module.exit_json(changed=changed, arn=found["ARN"], id=found["Id"], domain_name=domain, target=target)
 
 
 if __name__ == "__main__":

@@ -85,6 +85,9 @@ class Parents:
     def static_bucket(self) -> None:
         self.system.client("s3").create_bucket(Bucket=f"{self.system.prefix}-static-{self.system.account_id}")
 
+    def shop_bucket(self) -> None:
+        self.system.client("s3").create_bucket(Bucket="shop-static")
+
     def log_groups(self) -> None:
         for name in ("/aws/ec2/django-app", "/shop/logs"):
             self.system.client("logs").create_log_group(logGroupName=name)

@@ -26,6 +26,7 @@ def client(monkeypatch):
     monkeypatch.setattr(cloudfront, "DEPLOY_SECONDS", 0)
     monkeypatch.setattr(s3_distribution, "POLL_SECONDS", 0.01)
     with patched(cloudfront, CloudFrontBackend, Distribution, Origin):
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
         yield boto3.client("cloudfront")
 
 
@@ -54,6 +55,10 @@ def test_the_bucket_is_asked_with_signed_requests(client, ensure):
     behaviour = found["DefaultCacheBehavior"]
     assert behaviour["ViewerProtocolPolicy"] == "redirect-to-https" and "GET" in behaviour["AllowedMethods"]["Items"]
     assert client.list_tags_for_resource(Resource=made["arn"])["Tags"]["Items"] == [{"Key": "Project", "Value": "django"}]
+
+
+def test_the_lab_takes_a_bucket_that_is_there(client, ensure):
+    assert ensure(bucket="lab-nowhere")["error"]["code"] == "InvalidOrigin" and distributions(client) == []
 
 
 def test_a_second_run_changes_nothing(client, ensure):

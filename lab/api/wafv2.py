@@ -2,6 +2,7 @@
 
 - a log goes to a log group that exists and whose name begins with aws-waf-logs-
 - a resource has one web ACL, and one that is associated cannot be deleted
+- a resource that WAF is asked to protect for the first time is not known to it yet
 - ListResourcesForWebACL
 """
 
@@ -21,6 +22,12 @@ PREFIX = "aws-waf-logs-"
 # Of ListResourcesForWebACL; an application load balancer when nothing is said.
 KINDS = {"APPLICATION_LOAD_BALANCER": ":loadbalancer/app/", "API_GATEWAY": ":/restapis/"}
 
+# What AWS answers for a load balancer of the last minutes, one after the other.
+NOT_YET = (
+    ("WAFNonexistentItemException", "AWS WAF couldn't perform the operation because your resource doesn't exist."),
+    ("WAFUnavailableEntityException", "AWS WAF couldn't retrieve the resource that you requested. Retry your request."),
+)
+
 
 def refusal(code: str, message: str) -> JsonRESTError:
     return JsonRESTError(code, message)
@@ -38,11 +45,18 @@ def check_destination(backend: WAFV2Backend, arn: str) -> None:
         raise refusal("WAFLogDestinationPermissionIssueException", "Unable to deliver logs to the configured destination.")
 
 
+def refuse_newcomer(backend: WAFV2Backend, arn: str) -> None:
+    asked = backend.__dict__.setdefault("lab_asked", {})
+    asked[arn] = asked.get(arn, 0) + 1
+    if asked[arn] <= len(NOT_YET):
+        raise refusal(*NOT_YET[asked[arn] - 1])
+
+
 def list_resources_for_web_acl(self: WAFV2Response) -> TYPE_RESPONSE:
     body = json.loads(self.body)
     web_acl = self.wafv2_backend.wacls.get(body["WebACLArn"])
     if web_acl is None:
-        raise refusal("WAFNonexistentItemException", "AWS WAF couldn't perform the operation because your resource doesn't exist.")
+        raise refusal(*NOT_YET[0])
     mark = KINDS[body.get("ResourceType", "APPLICATION_LOAD_BALANCER")]
     return 200, {}, json.dumps({"ResourceArns": [arn for arn in web_acl.associated_resources if mark in arn]})
 
@@ -59,6 +73,7 @@ def install() -> None:
 
     def associate_web_acl(self: WAFV2Backend, web_acl_arn: str, resource_arn: str) -> None:
         if web_acl_arn in self.wacls:
+            refuse_newcomer(self, resource_arn)
             self.disassociate_web_acl(resource_arn)
         associate(self, web_acl_arn, resource_arn)
 

@@ -1,5 +1,5 @@
-"""CloudFront: a distribution needs a bucket that is there, is `InProgress` for some minutes (scaled) after each change, is deleted only when
-it is switched off everywhere, and its origins tell their origin access control. It serves nobody: the lab has no CDN.
+"""CloudFront: a distribution needs a bucket that is there, is `InProgress` for some minutes (scaled) after each change, is deleted only
+when it is switched off everywhere, and its origins tell their origin access control. It serves nobody: the lab has no CDN.
 """
 
 from __future__ import annotations

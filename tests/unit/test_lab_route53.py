@@ -25,7 +25,9 @@ def change():
         yield change
 
 
-@pytest.mark.parametrize(("first", "second", "word"), [(WWW, ADDRESS, "type CNAME with the same"), (ADDRESS, WWW, "conflicts with other records")])
+@pytest.mark.parametrize(
+    ("first", "second", "word"), [(WWW, ADDRESS, "type CNAME with the same"), (ADDRESS, WWW, "conflicts with other records")]
+)
 def test_nothing_stands_beside_a_cname(change, first, second, word):
     change(("CREATE", first))
     with pytest.raises(ClientError, match=f"InvalidChangeBatch.*{word}"):

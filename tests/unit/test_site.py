@@ -8,8 +8,8 @@ import pytest
 
 from tests.tree import ROOT, load_yaml, tracked
 
-# What a tag runs. A cluster is begun early and awaited late; the release goes to the instances, and then into the cluster; what no page names
-# any more goes after that.
+# What a tag runs. A cluster is begun early and awaited late; the release goes to the instances, and then into the cluster. What no page
+# names any more goes after that.
 PLAYBOOKS = {
     **{tag: [tag] for tag in ("network", "edge", "compute")},
     "data": ["data", "data_unused"],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import botocore.loaders
 import pytest
 from ansible_collections.espalier.aws.plugins.module_utils import aws_checks, check_table
 from ansible_collections.espalier.aws.plugins.plugin_utils import input_checks, role_variables
@@ -100,3 +103,37 @@ def test_the_table_names_checks_and_variables_that_exist(table, checks):
         assert row["check"] in checks
         unknown = set(check_table.variables(row)) - ROLES.known - shared - {"suite_environment", "suite_account_id"}
         assert not unknown, f"{row['check']}: no role has {sorted(unknown)}"
+
+
+def shapes(service: str) -> dict:
+    """What AWS says about values."""
+    return botocore.loaders.create_loader().load_service_model(service, "service-2")["shapes"]
+
+
+def refused(name: str, value: object) -> list[dict]:
+    return role_variables.convert(name, value, ROLES.options[name])[1]
+
+
+def test_logs_are_kept_as_many_days_as_cloudwatch_offers():
+    numbers = re.search(r"Possible values are: ([0-9, and]+)", shapes("logs")["Days"]["documentation"])[1]
+    offered = [int(number) for number in re.findall(r"\d+", numbers)]
+    found = {name: option.get("choices") for name, option in ROLES.options.items() if name.endswith("_log_retention_days")}
+    assert found == dict.fromkeys(found, offered) and len(found) == 6 and len(offered) > 20
+    (wrong,) = refused("vpc_flow_log_retention_days", 100)
+    assert wrong["value"] == 100 and "one of: 1, 3, 5" in wrong["fix"]
+
+
+def test_insights_are_kept_as_many_days_as_rds_offers():
+    choices = ROLES.options["database_performance_insights_days"]["choices"]
+    text = shapes("rds")["CreateDBInstanceMessage"]["members"]["PerformanceInsightsRetentionPeriod"]["documentation"]
+    assert "<code>7</code>" in text and "from 1-23" in text and "<code>731</code>" in text
+    assert choices == [7, *range(31, 23 * 31 + 1, 31), 731]
+    assert refused("database_performance_insights_days", 30) and not refused("database_performance_insights_days", "93")
+
+
+def test_rule_groups_that_take_no_settings():
+    """AWS refuses the others without them, and the role has none."""
+    choices = ROLES.options["waf_managed_rule_groups"]["choices"]
+    with_settings = {name for name in shapes("wafv2")["ManagedRuleGroupConfig"]["members"] if name.startswith("AWSManagedRules")}
+    assert len(with_settings) >= 3 and not with_settings & set(choices)
+    assert refused("waf_managed_rule_groups", ["AWSManagedRulesCommonRuleset"])

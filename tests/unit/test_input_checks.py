@@ -312,9 +312,10 @@ def test_a_key_by_its_arn():
         ("node_group", "django-workers", "w" * 64),
         ("repository", "lab-django-app", "Lab"),
         ("kms_alias", "lab-django-eks", "aws/eks"),
+        ("waf_log_group", "aws-waf-logs-lab-django", "/aws/waf/lab-django"),
     ],
 )
-def test_names_of_kubernetes(kind, good, bad):
+def test_names_of_further_services(kind, good, bad):
     where = {"environment": Input("env", "lab"), "account": Input("account", "123456789012")}
     assert input_checks.names(**where, names={kind: Input("name", good)}) == []
     assert one(input_checks.names(**where, names={kind: Input("name", bad)}))["variable"] == "name"
@@ -384,6 +385,59 @@ def test_wrong_host_names(domains, word):
 def test_a_second_region(second, days, word):
     found = input_checks.second_region(Input("region", "us-east-1"), Input("second", second), Input("days", days))
     assert word in one(found)["problem"] if word else found == []
+
+
+@pytest.mark.parametrize(("number", "good"), [(0, True), (10, True), (9, False), (1, False), (2_000_000_001, False)])
+def test_a_number_that_may_be_nothing_at_all(number, good):
+    found = input_checks.between(Input("waf_rate_limit", number), 10, 2_000_000_000, zero=True)
+    assert found == [] if good else "or to 0 for none" in one(found)["fix"]
+    assert input_checks.between(Input("x", 0), 1, 2), "0 is no exception elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("actual", "forecast", "word"),
+    [
+        ([80, 100], [100], None),
+        ([50, 80, 100], [80, 100], None),
+        ([50, 80, 100], [50, 80, 100], "6 alerts"),
+        ([80, 80], [100], "only once"),
+        ([0, 80], [], "1 and more"),
+    ],
+)
+def test_alerts_of_a_budget(actual, forecast, word):
+    def check(enabled):
+        return input_checks.budget_alerts(Input("actual", actual), Input("forecast", forecast), Input("budget_enabled", enabled))
+
+    found = check(True)
+    assert word in one(found)["problem"] and one(found)["variable"] == "actual" if word else found == []
+    assert check(False) == []
+
+
+@pytest.mark.parametrize(
+    ("backup", "maintenance", "variable", "word"),
+    [
+        ("03:00-03:30", "sun:04:30-sun:05:30", None, ""),
+        ("23:45-00:15", "sun:23:00-sun:23:45", None, ""),
+        ("00:15-00:45", "sun:23:45-mon:00:15", None, ""),
+        ("03:00-05:00", "sun:04:30-sun:05:30", "backup", "overlaps"),
+        ("23:45-00:15", "mon:00:00-mon:01:00", "backup", "overlaps"),
+        ("00:00-00:30", "sun:23:45-mon:00:15", "backup", "overlaps"),
+        ("12:00-12:30", "mon:00:00-wed:00:00", "backup", "overlaps"),
+        ("03:00-03:29", "sun:04:30-sun:05:30", "backup", "half an hour"),
+        ("03:00-03:00", "sun:04:30-sun:05:30", "backup", "half an hour"),
+        ("3:00-3:30", "sun:04:30-sun:05:30", "backup", "cannot read"),
+        ("24:00-24:30", "sun:04:30-sun:05:30", "backup", "cannot read"),
+        ("03:00", "sun:04:30-sun:05:30", "backup", "cannot read"),
+        ("sun:03:00-sun:03:30", "sun:04:30-sun:05:30", "backup", "cannot read"),
+        ("03:00-03:30", "04:30-05:30", "maintenance", "cannot read"),
+        ("03:00-03:30", "sunday:04:30-sunday:05:30", "maintenance", "cannot read"),
+        ("03:00-03:30", "sun:04:30-sun:04:45", "maintenance", "half an hour"),
+    ],
+)
+def test_windows_of_a_database(backup, maintenance, variable, word):
+    found = input_checks.database_windows(Input("backup", backup), Input("maintenance", maintenance))
+    assert [one["variable"] for one in found] == ([variable] if variable else [])
+    assert not variable or word in one(found)["problem"]
 
 
 def test_a_name_that_the_suite_would_not_find():

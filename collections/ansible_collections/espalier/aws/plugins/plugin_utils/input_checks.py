@@ -80,6 +80,9 @@ NAME_RULES = {
     ),
     "target_group": NameRule("target group", 32, r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?", "letters, digits and hyphens inside"),
     "topic": NameRule("SNS topic", 256, r"[A-Za-z0-9_-]+", "letters, digits, underscores and hyphens"),
+    "waf_log_group": NameRule(
+        "log group of AWS WAF", 512, r"aws-waf-logs-[A-Za-z0-9._/#-]+", "aws-waf-logs- and letters, digits and . _ / # -"
+    ),
 }
 
 # Of what the names of an environment are made; each service's own rule is checked on the whole name.
@@ -87,6 +90,9 @@ WORD = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 EMAIL = re.compile(r"[^@\s,;<>\"]+@[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)+")
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 HOST_NAME = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]*[a-z0-9])?")
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+MOMENT = re.compile(rf"(?:({'|'.join(WEEKDAYS)}):)?([01]\d|2[0-3]):([0-5]\d)")
+DAY = 24 * 60  # minutes
 GIT_ADDRESS = re.compile(r"(https?|ssh|git|file)://\S+|[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:\S+")
 
 
@@ -271,11 +277,14 @@ def contains(whole: Input, parts: list[Input]) -> list[dict]:
     ]
 
 
-def between(value: Input, least: int, most: int) -> list[dict]:
-    """A number within limits that AWS sets (literals of the table)."""
+def between(value: Input, least: int, most: int, zero: bool = False) -> list[dict]:
+    """A number within limits that AWS sets, or 0 where that means off (literals of the table)."""
     if not isinstance(value.value, (int, float)) or isinstance(value.value, bool) or least <= value.value <= most:
         return []
-    return [finding(value.name, value.value, f"AWS accepts {least} to {most}.", f"Set {value.name} to a number from {least} to {most}.")]
+    if zero and value.value == 0:
+        return []
+    fix = f"Set {value.name} to a number from {least} to {most}{', or to 0 for none' if zero else ''}."
+    return [finding(value.name, value.value, f"AWS accepts {least} to {most}.", fix)]
 
 
 def email(address: Input, enabled: Input | None = None) -> list[dict]:
@@ -293,6 +302,23 @@ def email(address: Input, enabled: Input | None = None) -> list[dict]:
     return [
         finding(address.name, address.value, f"{', '.join(wrong)} is no e-mail address.", f"Set {address.name} to name@domain{switch}.")
     ]
+
+
+def budget_alerts(actual: Input, forecast: Input, enabled: Input) -> list[dict]:
+    """Percents of a budget, each of which becomes a notification: five in a budget, and none twice."""
+    if enabled.value is False:
+        return []
+    lists = [one for one in (actual, forecast) if isinstance(one.value, list)]
+    findings = []
+    for one in lists:
+        if len(set(one.value)) < len(one.value) or any(percent < 1 for percent in one.value):
+            problem = "AWS takes percents of 1 and more, and each only once."
+            findings.append(finding(one.name, one.value, problem, f"Correct {one.name}, for example to [80, 100]."))
+    count = sum(len(one.value) for one in lists)
+    if count > 5:
+        problem = f"with {forecast.name} ({forecast.value}) there are {count} alerts, and a budget has five at most."
+        findings.append(finding(actual.name, actual.value, problem, f"Leave {count - 5} out of {actual.name} or {forecast.name}."))
+    return findings
 
 
 def host_names(domains: Input, zone: Input) -> list[dict]:
@@ -331,6 +357,38 @@ def second_region(region: Input, second: Input, retention_days: Input) -> list[d
     if retention_days.value == 0:
         problem = f"{retention_days.name} is 0: there are no backups to copy."
         return [finding(second.name, second.value, problem, f"Set {retention_days.name} to 1 or more, or leave {second.name} empty.")]
+    return []
+
+
+def _moment(text: str, weekly: bool) -> int | None:
+    """Minutes after midnight, of Monday where the text begins with a day."""
+    match = MOMENT.fullmatch(text)
+    if not match or bool(match[1]) != weekly:
+        return None
+    return WEEKDAYS.index(match[1] or "mon") * DAY + int(match[2]) * 60 + int(match[3])
+
+
+def database_windows(backup: Input, maintenance: Input) -> list[dict]:
+    """When RDS makes backups (each day) and changes (each week): half an hour at least, and not both at once."""
+    findings, windows = [], []
+    for window, weekly, example in ((backup, False, "03:00-03:30"), (maintenance, True, "sun:04:30-sun:05:30")):
+        begin, end = (_moment(text, weekly) for text in str(window.value).lower().partition("-")[::2])
+        if begin is None or end is None:
+            findings.append(
+                finding(window.name, window.value, "RDS cannot read this.", f"Set {window.name} to times (UTC) as in {example}.")
+            )
+            continue
+        length = (end - begin) % (7 * DAY if weekly else DAY)
+        if length < 30:
+            findings.append(finding(window.name, window.value, "RDS wants half an hour or more.", f"Let {window.name} end later."))
+        windows.append((begin, length))
+    if findings:
+        return findings
+    (daily, daily_length), (weekly, weekly_length) = windows
+    # The daily one comes round every day, so the weekday is of no concern.
+    if (daily - weekly) % DAY < weekly_length or (weekly - daily) % DAY < daily_length:
+        problem = f"it overlaps {maintenance.name} ({maintenance.value}), which RDS refuses."
+        return [finding(backup.name, backup.value, problem, f"Move {backup.name} or {maintenance.name}.")]
     return []
 
 
@@ -448,7 +506,9 @@ CHECKS = {
         account_id,
         below,
         between,
+        budget_alerts,
         contains,
+        database_windows,
         dotted_module,
         email,
         endpoint_access,

@@ -25,7 +25,7 @@ def aws(monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "k2n8v5")
     monkeypatch.setenv("AWS_REGION", REGION)
     with mock_aws():
-        clients = {name: boto3.client(name, REGION) for name in aws_checks.SERVICES}
+        clients = {name: boto3.client(name.partition("@")[0], name.partition("@")[2] or REGION) for name in aws_checks.SERVICES}
         yield aws_checks.Aws(clients=clients, project="django", environment="lab", account_id=ACCOUNT, region=REGION)
 
 
@@ -182,13 +182,76 @@ def test_buckets(aws, code, count):
     assert aws_checks.bucket(aws, Input("bucket", "ours")) == []
 
 
+def certificate(aws, arn, *domains):
+    return aws_checks.certificate(aws, Input("arn", arn), Input("domains", list(domains)))
+
+
 def test_certificates(aws):
-    assert aws_checks.certificate(aws, Input("arn", "")) == []
-    assert "no ARN" in one(aws_checks.certificate(aws, Input("arn", "arn:aws:acm:eu-west-1:123456789012:certificate/x")))["problem"]
+    assert certificate(aws, "", "www.example.com") == []
+    assert "no ARN" in one(certificate(aws, "arn:aws:acm:eu-west-1:123456789012:certificate/x"))["problem"]
     missing = f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/11111111-2222-3333-4444-555555555555"
-    assert "is not there" in one(aws_checks.certificate(aws, Input("arn", missing)))["problem"]
+    assert "is not there" in one(certificate(aws, missing))["problem"]
     pending = aws.clients["acm"].request_certificate(DomainName="example.com", ValidationMethod="DNS")["CertificateArn"]
-    assert "PENDING_VALIDATION" in one(aws_checks.certificate(aws, Input("arn", pending)))["problem"]
+    assert "PENDING_VALIDATION" in one(certificate(aws, pending))["problem"]
+
+
+def issued(*names: str) -> dict:
+    return {"Certificate": {"Status": "ISSUED", "DomainName": names[0], "SubjectAlternativeNames": list(names)}}
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "missing"),
+    [
+        (["www.example.com"], ["www.example.com"], ""),
+        (["*.Example.com", "example.com"], ["www.example.com", "*.example.com", "example.com"], ""),
+        (["www.example.com"], [], ""),
+        (["*.example.com"], ["a.b.example.com", "www.example.com"], "not for a.b.example.com of"),
+        (["*.example.com"], ["example.com"], "not for example.com of"),
+        (["www.example.com"], ["shop.example.com", "other.org"], "not for shop.example.com, other.org of"),
+    ],
+)
+def test_a_certificate_is_for_the_host_names(aws, names, wanted, missing):
+    arn = f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/1"
+    for check in (
+        lambda: certificate(aws, arn, *wanted),
+        lambda: aws_checks.cdn_certificate(aws, Input("arn", arn), Input("domains", wanted), Input("cdn_enabled", True)),
+    ):
+        with Stubber(aws.clients["acm"]) as balancer, Stubber(aws.clients["acm@us-east-1"]) as cdn:
+            for stub in (balancer, cdn):
+                stub.add_response("describe_certificate", issued(*names), {"CertificateArn": arn})
+            found = check()
+        assert missing in one(found)["problem"] and "domains" in one(found)["fix"] if missing else found == []
+
+
+def test_cloudfront_s_certificate(aws):
+    def check(arn, *aliases, enabled=True):
+        return aws_checks.cdn_certificate(aws, Input("cdn_arn", arn), Input("aliases", list(aliases)), Input("cdn_enabled", enabled))
+
+    assert check("") == check("", "static.example.com", enabled=False) == []
+    wrong = one(check("", "static.example.com"))
+    assert wrong["variable"] == "cdn_arn" and "static.example.com" in wrong["problem"] and "us-east-1" in wrong["fix"]
+    assert "no ARN" in one(check(f"arn:aws:acm:eu-west-1:{ACCOUNT}:certificate/1"))["problem"]
+
+
+def test_cloudfront_s_certificate_is_asked_for_where_cloudfront_looks(aws, capsys):
+    arn = aws.clients["acm@us-east-1"].request_certificate(DomainName="static.example.com", ValidationMethod="DNS")["CertificateArn"]
+    result = run_module(
+        capsys,
+        "check_with_aws",
+        project="django",
+        environment="lab",
+        account_id=ACCOUNT,
+        region="eu-west-1",
+        checks=[{"check": "cdn_certificate", "arn": "cdn_arn", "aliases": "aliases", "enabled": "cdn_enabled"}],
+        values={"cdn_arn": arn, "aliases": ["static.example.com"], "cdn_enabled": True},
+    )
+    assert "PENDING_VALIDATION" in one(result["findings"])["problem"]
+
+
+def test_second_regions(aws):
+    assert aws_checks.second_region(aws, Input("second", "")) == aws_checks.second_region(aws, Input("second", "us-west-2")) == []
+    wrong = one(aws_checks.second_region(aws, Input("second", "us-west-9")))
+    assert wrong["variable"] == "second" and "us-west-2" in wrong["fix"]
 
 
 def test_a_vpc_keeps_its_block(aws):

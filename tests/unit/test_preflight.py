@@ -80,6 +80,9 @@ def test_everything_that_is_wrong_is_said_at_once(api):
         "suite_account_id": "999999999999",
         "app_health_path": "/alive",
         "database_identifier": "shop-postgres",
+        "database_maintenance_window": "sun:03:15-sun:04:15",
+        "vpc_flow_log_retention_days": 101,
+        "waf_rate_limit": 9,
     }
     options = [part for name, value in bad.items() for part in ("-e", f"{name}={value}")]
     output = site(api, *options)
@@ -136,8 +139,12 @@ def test_a_cluster_of_somebody_else(api):
 
 
 def test_zones_that_aws_does_not_have_and_an_application_without_an_instance(api):
-    output = site(api, "--tags", "app", "-e", '{"suite_availability_zones": ["us-east-1a", "us-east-1q"]}')
+    bad = {"suite_availability_zones": ["us-east-1a", "us-east-1q"], "database_backup_region": "us-west-9"}
+    cdn = {"cdn_enabled": True, "cdn_aliases": ["static.example.com"]}
+    output = site(api, "--tags", "app", "-e", json.dumps(bad | cdn))
     assert "DescribeAvailabilityZones" in api.operations, "the recorder records nothing"
     assert "us-east-1q is no availability zone" in output
     assert "no running instance" in output
     assert "--tags compute,app" in output
+    assert "database_backup_region (us-west-9)" in output
+    assert "cdn_certificate_arn" in output and "static.example.com" in output

@@ -160,6 +160,17 @@ def database_features(aws: Aws, version: Input, instance_class: Input, features:
     ]
 
 
+def second_region(aws: Aws, second: Input) -> list[dict]:
+    """A region that the account has; empty is none."""
+    if not second.value:
+        return []
+    regions = sorted(one["RegionName"] for one in aws.clients["ec2"].describe_regions()["Regions"])
+    if second.value in regions:
+        return []
+    problem = f"account {aws.account_id} has no such region, or has not opted in to it."
+    return [finding(second.name, second.value, problem, f"Set {second.name} to one of: {', '.join(regions)}; or leave it empty.")]
+
+
 def _what_instead(options: list[dict], version: Input, instance_class: Input, region: str) -> list[dict]:
     versions = _newest_first({option["EngineVersion"] for option in options})
     if not versions:
@@ -251,23 +262,47 @@ def bucket_versioning(aws: Aws, name: Input, versioning: Input, suspend: Input) 
     return [finding(versioning.name, versioning.value, problem, fix)]
 
 
-def certificate(aws: Aws, arn: Input) -> list[dict]:
-    """A certificate of AWS Certificate Manager that the load balancer can use now; empty is no certificate."""
-    if not arn.value:
-        return []
-    if not re.fullmatch(rf"arn:aws[a-z-]*:acm:{re.escape(aws.region)}:\d{{12}}:certificate/\S+", arn.value):
-        problem = f"this is no ARN of an ACM certificate in {aws.region}, where the load balancer is."
-        return [finding(arn.name, arn.value, problem, f"Set {arn.name} to a certificate of {aws.region}, or leave it empty for HTTP.")]
+def _covers(certified: str, name: str) -> bool:
+    """A star stands for one label."""
+    return certified == name or (certified.startswith("*.") and certified[1:] == f".{name.partition('.')[2]}")
+
+
+def _certificate(acm: Any, region: str, arn: Input, names: Input, where: str) -> list[dict]:
+    """What is wrong with a certificate of a region for these host names."""
+    if not re.fullmatch(rf"arn:aws[a-z-]*:acm:{re.escape(region)}:\d{{12}}:certificate/\S+", arn.value):
+        problem = f"this is no ARN of an ACM certificate in {region}, where {where}."
+        return [finding(arn.name, arn.value, problem, f"Set {arn.name} to a certificate of {region}, or leave it empty.")]
     try:
-        status = aws.clients["acm"].describe_certificate(CertificateArn=arn.value)["Certificate"]["Status"]
+        found = acm.describe_certificate(CertificateArn=arn.value)["Certificate"]
     except ClientError as error:
         if _code(error) != "ResourceNotFoundException":
             raise
-        status = "not there"
-    if status == "ISSUED":
+        found = {"Status": "not there"}
+    if found["Status"] != "ISSUED":
+        fix = f"Wait until it is issued (validation record in DNS), or correct {arn.name}."
+        return [finding(arn.name, arn.value, f"the certificate is {found['Status']}, and only an issued one can be used.", fix)]
+    certified = [name.lower() for name in (found.get("DomainName"), *found.get("SubjectAlternativeNames", [])) if name]
+    missing = [name for name in names.value or [] if not any(_covers(one, str(name).lower()) for one in certified)]
+    if not missing:
         return []
-    fix = f"Wait until it is issued (validation record in DNS), or correct {arn.name}."
-    return [finding(arn.name, arn.value, f"the certificate is {status}, and a listener needs an issued one.", fix)]
+    problem = f"the certificate is for {', '.join(dict.fromkeys(certified))}, not for {', '.join(missing)} of {names.name}."
+    return [finding(arn.name, arn.value, problem, f"Set {arn.name} to a certificate for all of them, or correct {names.name}.")]
+
+
+def certificate(aws: Aws, arn: Input, domains: Input) -> list[dict]:
+    """A certificate of AWS Certificate Manager that the load balancer can use now; empty is no certificate."""
+    return _certificate(aws.clients["acm"], aws.region, arn, domains, "the load balancer is") if arn.value else []
+
+
+def cdn_certificate(aws: Aws, arn: Input, aliases: Input, enabled: Input) -> list[dict]:
+    """Host names of one's own need one; CloudFront looks for it in one region only."""
+    if not enabled.value or not (arn.value or aliases.value):
+        return []
+    if not arn.value:
+        problem = f"it is empty, and CloudFront serves {aliases.name} ({', '.join(aliases.value)}) only with a certificate."
+        fix = f"Set {arn.name} to an ACM certificate of these names in us-east-1, or leave {aliases.name} empty."
+        return [finding(arn.name, arn.value, problem, fix)]
+    return _certificate(aws.clients["acm@us-east-1"], "us-east-1", arn, aliases, "CloudFront looks for it")
 
 
 def _public_zone(aws: Aws, zone: str) -> str | None:
@@ -435,6 +470,7 @@ CHECKS = {
     for function in (
         bucket,
         bucket_versioning,
+        cdn_certificate,
         certificate,
         cluster,
         cluster_settled,
@@ -447,6 +483,7 @@ CHECKS = {
         instances,
         log_group,
         parameter,
+        second_region,
         secret,
         subnets,
         tls_policy,
@@ -454,4 +491,4 @@ CHECKS = {
         zones,
     )
 }
-SERVICES = ("ec2", "rds", "ssm", "secretsmanager", "s3", "acm", "logs", "route53", "elbv2", "eks")
+SERVICES = ("ec2", "rds", "ssm", "secretsmanager", "s3", "acm", "acm@us-east-1", "logs", "route53", "elbv2", "eks")

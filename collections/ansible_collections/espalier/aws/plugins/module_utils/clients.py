@@ -19,13 +19,16 @@ from ansible_collections.amazon.aws.plugins.module_utils.botocore import get_aws
 def make_clients(module: Any, services: Iterable[str], **config: Any) -> dict[str, Any]:
     """A client for each service, out of one session, which reads the SDK's data once; to be called before threads start.
 
-    Credentials, profile, region and endpoint are found as the modules of amazon.aws find them. `config` are settings of
-    botocore's Config.
+    Credentials, profile, region and endpoint are found as the modules of amazon.aws find them; "acm@us-east-1" is one of another
+    region. `config` are settings of botocore's Config.
     """
     region, endpoint_url, options = get_aws_connection_info(module)
     merged = Config(**config).merge(options.pop("aws_config", None) or Config())
     session = boto3.session.Session(profile_name=options.pop("profile_name", None))
-    return {name: session.client(name, region_name=region, endpoint_url=endpoint_url, config=merged, **options) for name in services}
+    return {
+        name: session.client(service, region_name=elsewhere or region, endpoint_url=endpoint_url, config=merged, **options)
+        for name, (service, _at, elsewhere) in ((name, name.partition("@")) for name in services)
+    }
 
 
 def settled(answers: Mapping[str, Future[Any]]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -8,8 +8,8 @@ module: check_with_aws
 short_description: Ask AWS whether the inputs can be had before anything is changed
 version_added: 0.1.0
 description:
-  - Whether the availability zones, instance types and the engine version exist in the region, whether names are free or ours, whether a
-    certificate is issued, whether host names lead elsewhere, whether there is an instance to configure.
+  - Whether regions, availability zones, instance types and the engine version exist, whether names are free or ours, whether a
+    certificate is issued and for these host names, whether host names lead elsewhere, whether there is an instance to configure.
   - Reads only, with all questions at the same time. Run M(espalier.aws.account_guard) first.
 options:
   project:

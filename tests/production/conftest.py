@@ -29,6 +29,7 @@ VALUES = {
     "load_balancer_zone": ZONE,
     "app_domains": [f"www.{ZONE}"],
     "cdn_enabled": True,
+    "database_backup_region": "us-west-2",
     "static_bucket_tls_only": False,
     "session_bucket_tls_only": False,
     "load_balancer_controller_install": False,

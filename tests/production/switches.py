@@ -8,10 +8,16 @@ from botocore.exceptions import ClientError
 
 from tests.acceptance.compute import launch_template_data
 from tests.acceptance.network import nat_gateways
-from tests.acceptance.production import attributes, buckets, listeners, parameters, web_acl
+from tests.acceptance.production import attributes, buckets, control_plane_logs, endpoint, listeners, parameters, web_acl
 from tests.acceptance.system import System, only
 
-# Without the two protections against deletion, which the removal lifts, and without what AWS cannot take back. What is on everywhere, too.
+# What holds for sessions that name no document.
+ACCOUNT_DEFAULT = "SSM-SessionManagerRunShell"
+
+# Within switches that stay on: the web ACL refuses nothing and writes nothing, and every shell of the account is logged.
+OTHERWISE = {"waf_logs": False, "waf_count_only": True, "session_manager_account_default": True}
+
+# Without the protections against deletion, which the removal lifts, and without what AWS cannot take back. What is on everywhere, too.
 OFF = {
     "load_balancer_zone": "",
     "load_balancer_drop_invalid_headers": False,
@@ -25,12 +31,17 @@ OFF = {
     "database_performance_insights": False,
     "database_monitoring_interval_seconds": 0,
     "database_iam_authentication": False,
+    "database_backup_region": "",
     "static_bucket_versioning": False,
     "static_bucket_suspend_versioning": True,
     "static_bucket_lifecycle": False,
     "cdn_enabled": False,
     "autoscaling_volume_encrypted": False,
     "suite_session_log_group": "",
+    # The document goes with the log.
+    "session_manager_account_default": True,
+    "eks_log_types": [],
+    "eks_endpoint_public_access": False,
     "alarms_database": False,
     "alarms_requests": False,
     "alarms_log_retention_days": 30,
@@ -57,7 +68,7 @@ def no_lifecycle(system: System) -> bool:
 
 def session_documents(system: System) -> list[str]:
     found = system.client("ssm").list_documents(Filters=[{"Key": "Owner", "Values": ["Self"]}])["DocumentIdentifiers"]
-    return [one["Name"] for one in found if one["Name"].startswith(system.prefix)]
+    return [one["Name"] for one in found if one["Name"] == ACCOUNT_DEFAULT or one["Name"].startswith(system.prefix)]
 
 
 def alarms(system: System) -> set[str]:
@@ -106,6 +117,7 @@ IS_OFF: dict[str, Callable[[System], bool]] = {
     "Performance Insights": lambda system: not system.database()["PerformanceInsightsEnabled"],
     "enhanced monitoring": lambda system: not system.database().get("MonitoringInterval"),
     "IAM authentication": lambda system: not system.database()["IAMDatabaseAuthenticationEnabled"],
+    "a second region for the backups": lambda system: not system.database().get("DBInstanceAutomatedBackupsReplications"),
     "versioning": lambda system: system.client("s3").get_bucket_versioning(Bucket=buckets(system)[0])["Status"] == "Suspended",
     "lifecycle": no_lifecycle,
     "CloudFront": lambda system: not distributions(system),
@@ -116,4 +128,6 @@ IS_OFF: dict[str, Callable[[System], bool]] = {
     "alarms of database and requests": lambda system: alarms(system) == {"cpu-high", "unhealthy-targets"},
     "retention": lambda system: retention(system) == 30,
     "dashboard": lambda system: not dashboards(system),
+    "logs of the control plane": lambda system: not control_plane_logs(system),
+    "the API server from the internet": lambda system: not endpoint(system)["endpointPublicAccess"],
 }

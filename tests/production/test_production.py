@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.acceptance.production import CHECKS, table
-from tests.production.switches import IS_OFF, OFF, distributions
+from tests.acceptance.production import CHECKS, managed_groups, table, waf_is_logged, web_acl
+from tests.production.switches import ACCOUNT_DEFAULT, IS_OFF, OFF, OTHERWISE, distributions, session_documents
 from tests.tree import ROOT
 
 # The application needs machines that boot; tests/e2e has them.
@@ -80,6 +80,28 @@ def test_cloudfront_stays_while_pages_may_name_it(built):
         assert distributions(built.system), "pages name it until the application's next deploy"
     finally:
         ssm.delete_parameter(Name=release["Name"])
+
+
+@pytest.fixture(scope="session")
+def otherwise(built):
+    done = built.play("site.yml", "--tags", "edge,compute", **OTHERWISE)
+    assert done.returncode == 0, words(done)
+    return built
+
+
+def test_a_web_acl_that_only_counts(otherwise):
+    system = otherwise.system
+    blocking = [rule["Name"] for rule in web_acl(system)["Rules"] if "Block" in rule.get("Action", {})]
+    assert not blocking and not managed_groups(system) and not waf_is_logged(system)
+
+
+def test_every_shell_of_the_account_is_logged(otherwise):
+    assert ACCOUNT_DEFAULT in session_documents(otherwise.system)
+
+
+def test_otherwise_is_all_that_changes(otherwise):
+    done = otherwise.play("site.yml", "--tags", "edge,compute", **OTHERWISE)
+    assert unchanged(done), words(done)
 
 
 @pytest.fixture(scope="session")

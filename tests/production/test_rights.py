@@ -1,6 +1,7 @@
 """The deployment role is enough for the production environment, too: what the lab's switches leave out goes through the same judge.
 
-Certificate and records, WAF, flow logs, exports, monitoring, session documents, dashboard, budget, CloudFront, a cluster with a key.
+Certificate and records, WAF, flow logs, exports, monitoring, copies of backups, session documents, dashboard, budget, CloudFront, a cluster
+with a key.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ VALUES = {"eks_storage": True}
 UNPROTECTED = {f"{part}_deletion_protection": False for part in ("database", "load_balancer", "eks")}
 # One right of each switch. Who did not need it was never judged.
 NEEDED = (
-    "acm:AddTagsToCertificate", "acm:RequestCertificate", "budgets:ModifyBudget", "cloudfront:CreateDistribution",
-    "cloudfront:TagResource", "cloudwatch:PutDashboard", "ec2:CreateFlowLogs", "ec2:RevokeSecurityGroupEgress", "eks:CreateAddon",
+    "acm:AddTagsToCertificate", "acm:RequestCertificate", "budgets:ModifyBudget", "cloudfront:CreateDistribution", "cloudfront:TagResource",
+    "cloudwatch:PutDashboard", "ec2:CreateFlowLogs", "ec2:DescribeRegions", "ec2:RevokeSecurityGroupEgress", "eks:CreateAddon",
     "eks:CreateCluster", "eks:CreateNodegroup", "eks:CreatePodIdentityAssociation", "elasticloadbalancing:ModifyLoadBalancerAttributes",
     "iam:CreateOpenIDConnectProvider", "iam:CreateServiceLinkedRole", "kms:CreateAlias", "kms:CreateGrant", "kms:CreateKey",
-    "kms:EnableKeyRotation", "kms:TagResource", "rds:CreateDBInstance", "rds:CreateDBParameterGroup", "route53:AssociateVPCWithHostedZone",
-    "route53:ChangeResourceRecordSets", "s3:PutLifecycleConfiguration", "ssm:CreateDocument", "wafv2:AssociateWebACL",
-    "wafv2:CreateWebACL", "wafv2:PutLoggingConfiguration",
+    "kms:EnableKeyRotation", "kms:TagResource", "rds:CreateDBInstance", "rds:CreateDBParameterGroup",
+    "rds:StartDBInstanceAutomatedBackupsReplication", "route53:AssociateVPCWithHostedZone", "route53:ChangeResourceRecordSets",
+    "s3:PutLifecycleConfiguration", "ssm:CreateDocument", "wafv2:AssociateWebACL", "wafv2:CreateWebACL", "wafv2:PutLoggingConfiguration",
 )  # fmt: skip
 
 

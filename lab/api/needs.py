@@ -604,8 +604,8 @@ def ecr_needs(call: Call) -> list[Need]:
     return needs + ([Need("ecr:TagResource", arns[0], context)] if call.operation == "CreateRepository" and call.tags() else [])
 
 
-def kms_key(name: str) -> tuple[str, dict[str, str]]:
-    """ARN and tags of the key with this id, ARN or alias."""
+def kms_key(name: str) -> tuple[str, dict[str, Any]]:
+    """ARN of the key with this id, ARN or alias, and what conditions see of it: tags and aliases."""
     from moto.kms.models import kms_backends
 
     backend = kms_backends[ACCOUNT][REGION]
@@ -613,7 +613,8 @@ def kms_key(name: str) -> tuple[str, dict[str, str]]:
     if key is None:
         return name if name.startswith("arn:") else arn("kms", f"key/{name}"), {}
     tags = {entry["TagKey"]: entry["TagValue"] for entry in backend.list_resource_tags(key.id)["Tags"]}
-    return key.arn, resource_tags(tags, "aws:ResourceTag")
+    aliases = {"kms:ResourceAliases": sorted(key.aliases)} if key.aliases else {}
+    return key.arn, resource_tags(tags, "aws:ResourceTag") | aliases
 
 
 def kms_needs(call: Call) -> list[Need]:
@@ -627,8 +628,8 @@ def kms_needs(call: Call) -> list[Need]:
     name = call.get("KeyId", "TargetKeyId") or alias
     if not name:
         return [Need(action)]
-    key, tags = kms_key(name)
-    needs = [Need(action, key, context | tags)]
+    key, circumstances = kms_key(name)
+    needs = [Need(action, key, context | circumstances)]
     return needs + ([Need(action, arn("kms", alias))] if alias else [])
 
 

@@ -44,13 +44,12 @@ def holds(operator: str, key: str, wanted: Iterable[str], context: dict[str, Any
     optional, name = rest.endswith("IfExists"), rest.removesuffix("IfExists")
     if name == "Null":
         return (found is None) == (wanted[0] == "true")
+    negated = name in NEGATED
     if found is None:
-        return optional or quantifier == "ForAllValues" or name in NEGATED
+        return optional or quantifier == "ForAllValues" or (negated and not quantifier)
     test = CONDITIONS[NEGATED.get(name, name)]
-    hits = [any(test(str(value), one) for one in wanted) for value in as_list(found)]
-    if name in NEGATED:
-        return not any(hits)
-    return all(hits) if quantifier == "ForAllValues" else any(hits)
+    hits = [any(test(str(value), one) for one in wanted) != negated for value in as_list(found)]
+    return all(hits) if quantifier == "ForAllValues" or (negated and not quantifier) else any(hits)
 
 
 def matches(statement: dict, action: str, resource: str, context: dict[str, Any]) -> bool:

@@ -109,6 +109,21 @@ def test_a_new_key_is_usable_before_its_tags_count(account):
     assert refused(kms, "create_grant", KeyId=key, GranteePrincipal="arn:aws:iam::123456789012:user/mallory", Operations=["Decrypt"])
 
 
+def test_a_key_is_another_s_by_its_alias(account):
+    kms = account.client("kms")
+    ours, theirs, lent = (kms.create_key(Tags=listed(tags, "TagKey", "TagValue"))["KeyMetadata"]["KeyId"] for tags in (OWN, {}, OWN))
+    for alias, key in (("production-django-eks", ours), ("shop", theirs), ("platform", lent)):
+        kms.create_alias(AliasName=f"alias/{alias}", TargetKeyId=key)
+    tags = listed(OWN, "TagKey", "TagValue")
+    assert not refused(kms, "tag_resource", KeyId=ours, Tags=tags) and not refused(kms, "schedule_key_deletion", KeyId=ours)
+    for key in (theirs, lent):
+        assert refused(kms, "tag_resource", KeyId=key, Tags=tags) == {"kms:TagResource"}
+        assert refused(kms, "schedule_key_deletion", KeyId=key) == {"kms:ScheduleKeyDeletion"}
+    # Another alias of ours beside does not change it.
+    kms.create_alias(AliasName="alias/production-django-x", TargetKeyId=lent)
+    assert refused(kms, "schedule_key_deletion", KeyId=lent)
+
+
 @pytest.mark.parametrize(("whose", "lacking"), [(OWN, set()), (OTHER, {"kms:CreateGrant"}), ({}, {"kms:CreateGrant"})], ids=str)
 def test_eks_is_lent_own_keys_only(account, whose, lacking):
     eks, kms = account.client("eks"), account.client("kms")

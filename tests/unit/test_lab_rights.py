@@ -67,6 +67,10 @@ CONDITIONS = [
     ({"Bool": {"a": False}}, {"a": "false"}, True),
     ({"ForAllValues:StringEquals": {"a": ["b", "c"]}}, {"a": ["b", "c"]}, True),
     ({"ForAllValues:StringEquals": {"a": ["b"]}}, {"a": ["b", "c"]}, False),
+    ({"ForAnyValue:StringNotLike": {"a": "b*"}}, {"a": ["bc", "c"]}, True),
+    ({"ForAnyValue:StringNotLike": {"a": "b*"}}, {"a": ["b", "bc"]}, False),
+    ({"ForAnyValue:StringNotLike": {"a": "b*"}}, {}, False),
+    ({"ForAllValues:StringNotEquals": {"a": "b"}}, {"a": ["b", "c"]}, False),
     ({"StringEquals": {"a": "b"}, "StringLike": {"c": "d*"}}, {"a": "b", "c": "x"}, False),
 ]
 

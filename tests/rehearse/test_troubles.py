@@ -168,6 +168,15 @@ def take_rights(system: System) -> None:
     system.client("iam").delete_role_policy(RoleName=role, PolicyName=role)
 
 
+def take_role(system: System) -> None:
+    name = f"{system.prefix}-instance-role"
+    system.client("iam").remove_role_from_instance_profile(InstanceProfileName=name, RoleName=name)
+
+
+def narrow(system: System) -> None:
+    system.client("autoscaling").update_auto_scaling_group(AutoScalingGroupName=f"{system.prefix}-asg", MinSize=2, MaxSize=2)
+
+
 def mute_alarm(system: System) -> str:
     system.client("cloudwatch").disable_alarm_actions(AlarmNames=[f"{system.prefix}-cpu-high"])
     return f"{system.prefix}-cpu-high"
@@ -222,12 +231,14 @@ TROUBLES = {
     ),
     "no scaling policy": Trouble(delete_policy, f"its policy {OWN}-cpu is missing", "--tags compute", "--tags compute"),
     "another maximum": Trouble(raise_the_maximum, "max_size is 9", "--tags compute", "--tags compute"),
+    "no room to scale": Trouble(narrow, "its smallest and largest size are both 2", "--tags compute", "--tags compute"),
     "the image is gone": Trouble(
         deregister_image, "the image of new instances is missing", "autoscaling_refresh_image=true",
         "--tags compute -e autoscaling_refresh_image=true",
     ),
     "the pointer leads nowhere": Trouble(lose_pointer, "names gone, which is not in the store", "--tags app", "--tags app"),
     "an instance has no rights": Trouble(take_rights, "it may not s3:GetObject on", "--tags compute", "--tags compute"),
+    "a profile without its role": Trouble(take_role, "it is missing or has no role", "--tags compute", "--tags compute"),
     "a secret is about to go": Trouble(
         delete_secret, "it is about to be deleted", "aws secretsmanager restore-secret --secret-id django-secret-key"
     ),

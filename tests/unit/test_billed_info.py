@@ -103,7 +103,7 @@ def test_what_is_ours(capsys, account):
         "load_balancers": 1,
         "load_balancer_zones": 2,
         "nat_gateways": 1,
-        "endpoint_zones": 2,
+        "endpoints": {"ssm": 2},
         "secrets": 1,
         # An alarm on an expression is billed for each of its metrics.
         "alarms": 3,

@@ -84,7 +84,7 @@ FOUND = {
     "load_balancer_zones": 2,
     "nat_gateways": 2,
     "public_machines": 1,
-    "endpoint_zones": 6,
+    "endpoints": {"ssm": 2, "ssmmessages": 2, "ec2messages": 2},
     "secrets": 3,
     "alarms": 4,
 }
@@ -140,6 +140,30 @@ def test_nodes_that_scaling_made_stay_and_cost_nothing_more():
     assert found["differences"] == []
     few = monthly_cost({**VALUES, **CLUSTER, "eks_node_max_size": 2}, PRICES, USAGE, FOUND_CLUSTER)
     assert [row["part"] for row in few["differences"]] == ["Cluster"]
+
+
+def test_a_cluster_that_is_switched_off_stays_and_is_billed():
+    """Its nodes, its key and the load balancer of its ingress, too."""
+    found = monthly_cost({**VALUES, **CLUSTER, "suite_cluster": False}, PRICES, USAGE, FOUND_CLUSTER)
+    assert found["differences"] == []
+    assert found["before"]["parts"]["Cluster"] == found["after"]["parts"]["Cluster"] > 73
+
+
+@pytest.mark.parametrize("services", [[], ["ssm"]])
+def test_an_endpoint_that_is_asked_no_more_stays_and_is_billed(services):
+    found = monthly_cost({**VALUES, "vpc_endpoints_services": services}, PRICES, USAGE, FOUND)
+    assert found["differences"] == []
+
+
+def test_another_endpoint_comes_on_top():
+    services = [*VALUES["vpc_endpoints_services"][:2], "ecr.api"]
+    (row,) = monthly_cost({**VALUES, "vpc_endpoints_services": services}, PRICES, USAGE, FOUND)["differences"]
+    assert (row["part"], row["after"] - row["before"]) == ("VPC endpoints", pytest.approx(2 * 730 * 0.01))
+
+
+def test_machines_that_no_role_makes_stay_and_are_billed():
+    more = {**FOUND, "machines": [*FOUND["machines"], billing.machine("Other machines", "t3.large", 1, "gp3", 30)]}
+    assert monthly_cost(VALUES, PRICES, USAGE, more)["differences"] == []
 
 
 def test_the_secrets_are_those_that_the_role_makes():

@@ -37,7 +37,7 @@ EMPTY = {
     "load_balancer_zones": 0,
     "nat_gateways": 0,
     "public_machines": 0,
-    "endpoint_zones": 0,
+    "endpoints": {},
     "secrets": 0,
     "alarms": 0,
     "dashboards": 0,
@@ -98,7 +98,7 @@ def from_inputs(values: dict[str, Any]) -> dict[str, Any]:
         "load_balancer_zones": load_balancers * zones,
         "nat_gateways": zones if values["vpc_nat_gateway_per_zone"] else 1,
         "public_machines": 1,
-        "endpoint_zones": len(values["vpc_endpoints_services"]) * zones,
+        "endpoints": dict.fromkeys(values["vpc_endpoints_services"], zones),
         "secrets": SECRETS,
         "alarms": alarms_of(values) + ALARMS_OF_A_POLICY,
         "dashboards": 1 if values.get("dashboard_enabled") else 0,
@@ -114,6 +114,7 @@ def from_inputs(values: dict[str, Any]) -> dict[str, Any]:
 def lines_of(quantities: dict[str, Any], usage: dict[str, float]) -> list[tuple[str, str, str, float]]:
     """(part, what, name of the price, quantity); a quantity of hours is per month."""
     q = {**EMPTY, **quantities}
+    endpoint_zones = sum(q["endpoints"].values())
     lines = []
     for one in q["machines"]:
         what = f"{one['count']} x {one['type']}"
@@ -135,8 +136,8 @@ def lines_of(quantities: dict[str, Any], usage: dict[str, float]) -> list[tuple[
         ("Public addresses", "NAT gateways", "ipv4", gateways * HOURS),
         ("Public addresses", "load balancer, one a zone", "ipv4", q["load_balancer_zones"] * HOURS),
         ("Public addresses", "bastion", "ipv4", q["public_machines"] * HOURS),
-        ("VPC endpoints", "endpoints times zones", "endpoint", q["endpoint_zones"] * HOURS),
-        ("VPC endpoints", "data", "endpoint data", usage["endpoint_gib"] if q["endpoint_zones"] else 0),
+        ("VPC endpoints", "endpoints times zones", "endpoint", endpoint_zones * HOURS),
+        ("VPC endpoints", "data", "endpoint data", usage["endpoint_gib"] if endpoint_zones else 0),
         ("S3", "storage", "s3", usage["bucket_gib"]),
         ("S3", "requests that write, thousands", "s3 writes", usage["bucket_writes"] / 1000),
         ("S3", "requests that read, thousands", "s3 reads", usage["bucket_reads"] / 1000),
@@ -185,14 +186,14 @@ SAVINGS = (
     ("database in one zone", {"database_multi_az": False}, "when its zone or machine fails, it is away for minutes to hours"),
     ("20 GiB of database storage", {"database_storage_gib": 20}, "room; at creation only: it grows later, and never shrinks"),
     ("one instance", {"autoscaling_desired_capacity": 1}, "a failed instance is an outage until its successor serves"),
-    ("no VPC endpoints", {"vpc_endpoints_services": []}, "Session Manager then needs the NAT gateways; at creation only"),
+    ("no VPC endpoints", {"vpc_endpoints_services": []}, "Session Manager then needs the NAT gateways; at creation only: no run removes one"),
     (
         "t3.micro instances",
         {"autoscaling_instance_type": "t3.micro", "bastion_instance_type": "t3.micro"},
         "bursts are billed, where t2 becomes slow",
     ),
     ("db.t4g.micro", {"database_instance_class": "db.t4g.micro"}, "nothing: the same memory, on Arm processors"),
-    ("no cluster", {"suite_cluster": False}, "the application runs on instances alone"),
+    ("no cluster", {"suite_cluster": False}, "the application runs on instances alone; at creation only: no run removes a cluster"),
 )
 
 
@@ -224,12 +225,22 @@ SCALED = (
 )
 
 
+# No run removes one that is there: a cluster that is switched off, or what somebody else made.
+KEPT = ("alarms", "secrets", "keys", "clusters", "load_balancers", "load_balancer_zones")
+
+
 def wanted(values: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    """What an account will bill after a run: the inventory's quantities, and the account's own where scaling or nobody's input decides."""
+    """What an account will bill after a run: the inventory's quantities, and the account's own where scaling decides or no run removes it."""
     for part, desired, least, most in SCALED:
         count = sum(one["count"] for one in found["machines"] if one["part"] == part)
         if count:
             values = {**values, desired: max(int(values[least]), min(int(values[most]), count))}
     asked = from_inputs(values)
-    # An account may hold more of these than the suite makes.
-    return {**asked, **{key: max(asked[key], found[key]) for key in ("alarms", "secrets", "keys")}}
+    parts = {one["part"] for one in asked["machines"]}
+    return {
+        **asked,
+        **{key: max(asked[key], found[key]) for key in KEPT},
+        "machines": asked["machines"] + [one for one in found["machines"] if one["part"] not in parts],
+        # One that exists keeps its zones, too.
+        "endpoints": asked["endpoints"] | found["endpoints"],
+    }

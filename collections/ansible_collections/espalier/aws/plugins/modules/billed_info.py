@@ -55,7 +55,7 @@ billed:
     load_balancer_zones: 2
     nat_gateways: 2
     public_machines: 1
-    endpoint_zones: 6
+    endpoints: {ssm: 2, ssmmessages: 2, ec2messages: 2}
     secrets: 2
     alarms: 4
     dashboards: 0
@@ -150,11 +150,20 @@ def web_acls(wafv2, scope):
     return {"web_acls": len(found), "web_acl_rules": sum(rules)}
 
 
+def endpoints(found, scope):
+    """The zones of each service's endpoint."""
+    return {
+        one["ServiceName"].removeprefix(f"com.amazonaws.{scope.region}."): len(one.get("SubnetIds", []))
+        for one in found
+        if one["VpcEndpointType"] == "Interface" and one["State"].lower() not in stack.GONE
+    }
+
+
 def count(clients, scope):
     ec2 = clients["ec2"]
     found, public = machines(ec2, scope)
     gateways = stack.tagged(ec2, scope, "describe_nat_gateways", "NatGateways", "Filter")
-    endpoints = stack.tagged(ec2, scope, "describe_vpc_endpoints", "VpcEndpoints")
+    found_endpoints = stack.tagged(ec2, scope, "describe_vpc_endpoints", "VpcEndpoints")
     zones = load_balancer_zones(clients["elbv2"], scope)
     secrets = stack.pages(clients["secretsmanager"], "list_secrets", "SecretList")
     flow_logs = stack.tagged(ec2, scope, "describe_flow_logs", "FlowLogs", "Filter")
@@ -166,11 +175,7 @@ def count(clients, scope):
         "load_balancer_zones": sum(zones),
         "nat_gateways": sum(one["State"] in ("pending", "available") for one in gateways),
         "public_machines": public,
-        "endpoint_zones": sum(
-            len(one.get("SubnetIds", []))
-            for one in endpoints
-            if one["VpcEndpointType"] == "Interface" and one["State"].lower() not in stack.GONE
-        ),
+        "endpoints": endpoints(found_endpoints, scope),
         "secrets": sum(scope.owns(one) for one in secrets),
         "alarms": alarms(clients["cloudwatch"], clients["autoscaling"], scope),
         "dashboards": len(stack.pages(clients["cloudwatch"], "list_dashboards", "DashboardEntries", DashboardNamePrefix=scope.prefix)),

@@ -440,6 +440,17 @@ def test_windows_of_a_database(backup, maintenance, variable, word):
     assert not variable or word in one(found)["problem"]
 
 
+@pytest.mark.parametrize("tags", [["all"], ["app", "data"], ["always"], ["tagged"]])
+def test_tags_of_a_run(tags):
+    assert input_checks.known_tags(Input("tags", tags), Input("known", ["data", "app"])) == []
+
+
+def test_a_tag_that_names_nothing():
+    wrong = one(input_checks.known_tags(Input("tags", ["app", "netwrk", "untagged"]), Input("known", ["app", "network"])))
+    assert (wrong["variable"], wrong["value"]) == ("--tags", "app,netwrk,untagged")
+    assert "netwrk, untagged" in wrong["problem"] and "Did you mean network? There are app, network; " in wrong["fix"]
+
+
 def test_a_name_that_the_suite_would_not_find():
     prefix, names = (
         Input("suite_name_prefix", "lab-django"),

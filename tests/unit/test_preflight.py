@@ -111,6 +111,11 @@ def test_an_unknown_region(api):
     assert "us-east-1" in output
 
 
+def test_a_tag_that_names_nothing(api):
+    output = site(api, "--tags", "netwrk")
+    assert "--tags (netwrk): nothing has the tag netwrk." in output and "Did you mean network?" in output
+
+
 def cluster(api: Api, **variables) -> str:
     """Also where the lab of this clone has no Kubernetes."""
     return site(api, "--tags", "cluster", "-e", json.dumps({"suite_cluster": True, **variables}))

@@ -41,6 +41,10 @@ def test_tags_are_in_the_order_of_their_needs():
     assert order == ORDER
 
 
+def test_preflight_knows_the_tags():
+    assert load_yaml(ROOT / "roles" / "preflight" / "defaults" / "main.yml")["preflight_known_tags"] == list(dict.fromkeys(ORDER))
+
+
 def test_tags_stand_in_site_yml_only():
     """A tag inside a role or a playbook would run a part of a part."""
     found = [

@@ -8,6 +8,7 @@ check: the argument specs have said so already, and the check stays silent.
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import keyword
 import re
@@ -500,6 +501,16 @@ def source(repository: Input, path: Input) -> list[dict]:
     return []
 
 
+def known_tags(tags: Input, known: Input) -> list[dict]:
+    """Tags of a run that name a part of it. With one that names none, Ansible does nothing and reports success."""
+    strangers = [tag for tag in tags.value if tag not in {"all", "always", "tagged", *known.value}]
+    if not strangers:
+        return []
+    near = difflib.get_close_matches(strangers[0], known.value, n=1)
+    fix = f"{f'Did you mean {near[0]}? ' if near else ''}There are {', '.join(known.value)}; name tags of your own in {known.name}."
+    return [finding("--tags", ",".join(tags.value), f"nothing has the tag {', '.join(strangers)}.", fix)]
+
+
 CHECKS = {
     function.__name__: function
     for function in (
@@ -517,6 +528,7 @@ CHECKS = {
         helm,
         host_names,
         kms_key_arn,
+        known_tags,
         kubernetes_version,
         names,
         network,

@@ -189,7 +189,7 @@ def test_hosts_are_one_row():
 
 def test_text():
     cost = {
-        "before": {"total": 200.0},
+        "before": {"total": 200.0, "unpriced": []},
         "after": {"total": 163.5, "unpriced": []},
         "differences": [{"part": "NAT gateways", "before": 66.15, "after": 33.3}],
         "prices_date": "2026-11-23",
@@ -200,6 +200,18 @@ def test_text():
     assert "1 in all: 1 to change" in text
     assert "200.00 now, 163.50 after (-36.50)" in text and "66.15 -> 33.30" in text
     assert "Nothing to do" in plan.render(plan.make([], [], None))
+
+
+def test_what_has_no_price_is_told_with_the_sum_that_misses_it():
+    cost = {
+        "before": {"total": 0.0, "unpriced": ["ec2 x9.huge", "rds db.x9.huge"]},
+        "after": {"total": 0.0, "unpriced": ["ec2 x9.huge", "ebs io9"]},
+        "differences": [],
+        "prices_date": "2026-11-23",
+    }
+    text = plan.render(plan.make([], [], cost))
+    assert "no price is known of ec2 x9.huge, which is missing in both sums (suite_cost_prices)" in text
+    assert "rds db.x9.huge, which is missing in the sum now" in text and "ebs io9, which is missing in the sum after" in text
 
 
 # ---- the callback in a run

@@ -422,5 +422,8 @@ def render_cost(cost: dict | None) -> list[str]:
     lines = [
         f"Dollars a month: {before:.2f} now, {after:.2f} after ({after - before:+.2f}), at prices of {cost['prices_date']} (docs/cost.md)"
     ]
-    lines += [f"{'':4}no price is known of {name}, which is in neither sum (suite_cost_prices)" for name in cost["after"]["unpriced"]]
+    first, last = set(cost["before"]["unpriced"]), set(cost["after"]["unpriced"])
+    for name in sorted(first | last):
+        sums = "both sums" if name in first & last else "the sum now" if name in first else "the sum after"
+        lines.append(f"{'':4}no price is known of {name}, which is missing in {sums} (suite_cost_prices)")
     return lines + [f"{'':4}{row['part']}: {row['before']:.2f} -> {row['after']:.2f}" for row in cost["differences"]]

@@ -119,8 +119,8 @@ def test_production_s_improvements():
         vpc_flow_logs=True, waf_enabled=True, waf_managed_rule_groups=["a", "b", "c"], alarms_database=True, alarms_requests=True
     )
     assert improved["parts"]["WAF"] == pytest.approx(5 + 4 + 0.6)
-    # Of the two on requests, one has three metrics, and one has two.
-    assert improved["parts"]["CloudWatch"] - bill()["parts"]["CloudWatch"] == pytest.approx((3 + 3 + 2) * 0.10 + 2 * 0.50)
+    # Of the two on requests, one has three metrics, and one has two. Ten are free, and no flow log is.
+    assert improved["parts"]["CloudWatch"] == pytest.approx((2 + 2 + 3 + 3 + 2 - 10) * 0.10 + 2 * 0.50)
 
 
 CLUSTER = {"suite_cluster": True, "eks_encrypt_secrets": True, "eks_node_min_size": 1, "eks_node_max_size": 4}
@@ -164,6 +164,17 @@ def test_another_endpoint_comes_on_top():
 def test_machines_that_no_role_makes_stay_and_are_billed():
     more = {**FOUND, "machines": [*FOUND["machines"], billing.machine("Other machines", "t3.large", 1, "gp3", 30)]}
     assert monthly_cost(VALUES, PRICES, USAGE, more)["differences"] == []
+
+
+def test_what_aws_gives_every_account_is_taken_off():
+    """Ten alarms' metrics, and 5 GB of logs, written and kept."""
+    assert "CloudWatch" not in bill()["parts"]
+    many = monthly_cost(VALUES, PRICES, {**USAGE, "log_gib": 100}, {**FOUND, "alarms": 12})["after"]["lines"]
+    assert {line["what"]: line["quantity"] for line in many if line["part"] == "CloudWatch"} == {
+        "alarms, a metric each, beyond the free ones": 2,
+        "logs, written, beyond the first 5 GB": 95,
+        "logs, kept, beyond 5 GB": pytest.approx(10),
+    }
 
 
 def test_the_secrets_are_those_that_the_role_makes():

@@ -24,9 +24,11 @@ ALARMS_OF_THE_DATABASE = 3
 ALARMS_OF_REQUESTS = 5
 # The master's of the database, the application's, and Django's key.
 SECRETS = 3
-# AWS gives these away each month, account-wide.
+# AWS gives these away each month, account-wide and for good. Flow logs are priced apart.
 FREE_TRANSFER_GIB = 100
 FREE_DASHBOARDS = 3
+FREE_ALARMS = 10
+FREE_LOG_GIB = 5
 # A log line of one gibibyte is kept compressed, at about a sixth.
 LOG_COMPRESSION = 0.15
 
@@ -141,9 +143,9 @@ def lines_of(quantities: dict[str, Any], usage: dict[str, float]) -> list[tuple[
         ("S3", "storage", "s3", usage["bucket_gib"]),
         ("S3", "requests that write, thousands", "s3 writes", usage["bucket_writes"] / 1000),
         ("S3", "requests that read, thousands", "s3 reads", usage["bucket_reads"] / 1000),
-        ("CloudWatch", "alarms, a metric each", "alarm", q["alarms"]),
-        ("CloudWatch", "logs, written", "logs", usage["log_gib"]),
-        ("CloudWatch", "logs, kept", "logs kept", usage["log_gib"] * LOG_COMPRESSION),
+        ("CloudWatch", "alarms, a metric each, beyond the free ones", "alarm", max(0, q["alarms"] - FREE_ALARMS)),
+        ("CloudWatch", f"logs, written, beyond the first {FREE_LOG_GIB} GB", "logs", max(0, usage["log_gib"] - FREE_LOG_GIB)),
+        ("CloudWatch", f"logs, kept, beyond {FREE_LOG_GIB} GB", "logs kept", max(0, usage["log_gib"] * LOG_COMPRESSION - FREE_LOG_GIB)),
         ("CloudWatch", "flow logs", "logs", usage["flow_log_gib"] if q["flow_logs"] else 0),
         ("CloudWatch", "dashboards beyond the free ones", "dashboard", max(0, q["dashboards"] - FREE_DASHBOARDS)),
         ("Secrets", "secrets", "secret", q["secrets"]),

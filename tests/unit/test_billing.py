@@ -24,6 +24,7 @@ def test_every_price_says_where_it_is_from():
     for name, price in PRICES.items():
         assert price["dollars"] > 0 and price["unit"], name
         assert price["page"] in TABLE["prices_pages"] and price["seen"] in TABLE["prices_seen"], name
+    assert "memory" not in TABLE["prices_seen"]
 
 
 def test_the_seed_s_list():

@@ -33,8 +33,9 @@ def run(options: list[str]) -> tuple[dict | None, str]:
         with LOG.open("wb") as file:
             done = subprocess.run(command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT, check=False)
         plan = json.loads(path.read_text("utf-8")) if path.exists() else None
+    # Nobody knows how far it came.
     if plan and done.returncode != 0 and plan["result"] != "error":
-        plan["result"] = "error"
+        plan = None
     return plan, LOG.read_text("utf-8", "replace")
 
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+
 import pytest
 
 from tests.acceptance.production import CHECKS, managed_groups, table, waf_is_logged, web_acl
+from tests.production.conftest import PLAY_SECONDS
+from tests.production.drifts import DRIFTS
 from tests.production.switches import ACCOUNT_DEFAULT, IS_OFF, OFF, OTHERWISE, distributions, session_documents
 from tests.tree import ROOT
 
@@ -14,6 +21,24 @@ WITHOUT_MACHINES = ("--tags", "network,data,edge,compute,cluster")
 
 def words(done) -> str:
     return (done.stdout + done.stderr)[-6000:]
+
+
+def plan(profile, *options: str) -> tuple[int, dict]:
+    """Exit code and plan, as a pipeline gets them."""
+    command = [sys.executable, ROOT / "bin" / "plan.py", "--json", "--inventory", profile.inventory, *options]
+    environment = {**os.environ, "ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PLAY_SECONDS, check=False)
+    assert done.stdout, words(done)
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_a_plan_of_an_empty_account(profile):
+    code, made = plan(profile)
+    assert (code, made["result"], made["errors"]) == (2, "changes", [])
+    before, after = (made["cost"][side] for side in ("before", "after"))
+    assert before["total"] == 0 and before["parts"] == {}
+    assert {"Instances", "Database", "Cluster", "WAF"} <= after["parts"].keys() and after["unpriced"] == []
+    assert profile.system.described("describe_vpcs", "Vpcs") == [], "the plan has made something"
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +68,40 @@ def test_what_does_not_hold_has_a_reason():
 
 def test_the_documentation_says_the_same():
     assert table() in (ROOT / "docs" / "production.md").read_text("utf-8"), "write it anew: python -m tests.acceptance.production"
+
+
+@pytest.fixture(scope="module")
+def drifted(built):
+    mended = {drift.name: drift.act(built.system) for drift in DRIFTS}
+    assert not [name for name, is_mended in mended.items() if is_mended()], "it did not happen"
+    code, made = plan(built, *WITHOUT_MACHINES)
+    assert (code, made["errors"]) == (2, [])
+    return made["changes"], mended
+
+
+def is_of(row: dict, drift) -> bool:
+    return row["kind"] == drift.kind and row["name"].startswith(drift.resource)
+
+
+@pytest.mark.parametrize("drift", DRIFTS, ids=lambda drift: drift.name)
+def test_a_drift_is_planned(drifted, drift):
+    rows, _mended = drifted
+    (row,) = [row for row in rows if is_of(row, drift)]
+    assert row["action"] == drift.action, row
+    assert all(word in "; ".join(row["details"]) for word in drift.words), row["details"]
+
+
+def test_nothing_else_is_planned(drifted):
+    rows, _mended = drifted
+    assert not [row for row in rows if not any(is_of(row, drift) for drift in DRIFTS)]
+
+
+def test_drifts_are_mended(built, drifted):
+    _rows, mended = drifted
+    done = built.play("site.yml", *WITHOUT_MACHINES)
+    assert done.returncode == 0, words(done)
+    assert not [name for name, is_mended in mended.items() if not is_mended()]
+    assert plan(built, *WITHOUT_MACHINES)[0] == 0
 
 
 REFUSED = {

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -32,24 +34,60 @@ def plan(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=shell | environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
 
 
-BROKEN = {
-    "an inventory that is no YAML": {"hosts.yml": "all: [", "group_vars/all.yml": "{}"},
-    "variables that are no YAML": {"hosts.yml": "all: {hosts: {localhost: {}}}", "group_vars/all.yml": "suite_region: [us-east-1"},
-}
-
-
-@pytest.mark.parametrize("files", BROKEN.values(), ids=BROKEN)
-def test_a_broken_inventory(files, tmp_path):
+@pytest.mark.parametrize("broken", ["hosts.yml", "group_vars/all.yml"])
+def test_a_broken_inventory(broken, tmp_path):
     (tmp_path / "group_vars").mkdir()
-    for name, text in files.items():
-        (tmp_path / name).write_text(text, "utf-8")
+    for name in ("hosts.yml", "group_vars/all.yml"):
+        (tmp_path / name).write_text("all: {}: [" if name == broken else "all: {}", "utf-8")
     done = plan("-i", str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
     assert "The plan could not be made" in done.stderr and ".plan/run.log" in done.stderr
-    assert str(tmp_path) in done.stderr, "what is broken is not said"
+    assert "YAML" in done.stderr, "what is broken is not said"
 
 
 def test_an_option_that_there_is_not():
     done = plan("--tagz", "network")
     assert (done.returncode, done.stdout) == (1, "")
     assert "--tagz" in done.stderr
+
+
+@pytest.fixture
+def refusing():
+    """An API that accepts no credentials."""
+
+    class Refusal(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            error = "<Code>InvalidClientTokenId</Code><Message>The security token is invalid.</Message>"
+            body = f"<ErrorResponse><Error>{error}</Error></ErrorResponse>".encode()
+            self.send_response(403)
+            self.send_header("Content-Type", "text/xml")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_arguments):
+            """Nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Refusal)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_credentials_that_aws_does_not_accept(refusing):
+    done = plan("-i", "inventories/lab/hosts.yml", "-e", f"suite_aws_endpoint_url={refusing}")
+    assert done.returncode == 1, done.stderr
+    made = json.loads(done.stdout)
+    assert (made["result"], made["changes"], made["cost"]) == ("error", [], None)
+    (error,) = made["errors"]
+    assert "does not accept" in error["message"] and "nothing was changed" in error["message"]
+
+
+def test_no_credentials():
+    away = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}
+    done = plan("-i", "inventories/production", "-e", "suite_account_id=123456789012", **away)
+    assert done.returncode == 1, done.stderr
+    made = json.loads(done.stdout)
+    assert made["result"] == "error" and "no AWS credentials" in made["errors"][0]["message"]

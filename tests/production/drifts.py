@@ -57,7 +57,7 @@ def remove_an_add_on(system: System) -> Callable[[], bool]:
 DRIFTS = [
     Drift("a rule of the web ACL removed", "web ACL", f"{OWN}-waf", protect_no_more),
     Drift("flow logs deleted", "flow logs of", "vpc-", log_no_connections, action="create"),
-    Drift("every statement logged", "DB parameter group", f"{OWN}-postgres-", log_every_statement, words=("all",)),
+    Drift("every statement logged", "DB parameter group", f"{OWN}-postgres-", log_every_statement, words=("{'log_statement': 'all'}",)),
     Drift("another certificate served", "load balancer", f"{OWN}-alb", serve_another_certificate),
     Drift("an add-on removed", "add-on", "kube-proxy", remove_an_add_on, action="create"),
 ]

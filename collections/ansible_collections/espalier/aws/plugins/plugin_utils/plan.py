@@ -276,8 +276,14 @@ def felt(kind: str, action: str, changed: Differences, result: dict) -> str:
 
 
 def told(changed: Differences) -> list[str]:
-    """A line for each value that differs."""
-    return [f"{key}: {short(before)} -> {short(after)}" for key, (before, after) in changed.items()]
+    """A line for each value that differs; of a dictionary, what differs in it."""
+    lines = []
+    for key, (before, after) in changed.items():
+        if isinstance(before, dict) and isinstance(after, dict):
+            same = [name for name in before.keys() & after.keys() if before[name] == after[name]]
+            before, after = ({name: value for name, value in side.items() if name not in same} for side in (before, after))
+        lines.append(f"{key}: {short(before)} -> {short(after)}")
+    return lines
 
 
 def action_of(kind: Kind | None, name: str, options: dict, result: dict, stack: dict) -> str:

@@ -164,7 +164,7 @@ def delete_db_instance(
             raise InvalidParameterCombination("FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.")
         if database.status == "creating":
             raise invalid_state(f"Instance {db_instance_identifier} is currently creating - a final snapshot cannot be taken.")
-        self.create_db_snapshot(db_instance_identifier, final_db_snapshot_identifier, snapshot_type="manual")
+        self.create_db_snapshot(db_instance_identifier, final_db_snapshot_identifier, snapshot_type="manual", final=True)
     # The record goes when the server has gone: `report`.
     database.lab_deletion = functools.partial(
         original, self, db_instance_identifier, skip_final_snapshot=True, delete_automated_backups=delete_automated_backups
@@ -192,10 +192,13 @@ def start_db_instance(original: Callable, self: RDSBackend, *arguments: Any, **k
     return database
 
 
-def create_db_snapshot(original: Callable, self: RDSBackend, db_instance_identifier: str, *arguments: Any, **kwargs: Any) -> DBSnapshot:
+def create_db_snapshot(
+    original: Callable, self: RDSBackend, db_instance_identifier: str, *arguments: Any, final: bool = False, **kwargs: Any
+) -> DBSnapshot:
     database = self.databases.get(db_instance_identifier)
     if database is not None:
-        require_status(database, "available", "stopped")
+        # A last one is taken of an instance that was stopped, too.
+        require_status(database, "available", "storage-optimization", *(["stopped"] if final else []))
     snapshot = original(self, db_instance_identifier, *arguments, **kwargs)
     snapshot.status = "creating"
     # Identifiers come back after a deletion; the data of two snapshots must not be mixed up.

@@ -86,6 +86,31 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
     return " ".join(done.stdout.split())
 
 
+def test_a_backup_waits_for_the_database_and_for_its_snapshot(account):
+    rds.backend().databases[NAME].status = "backing-up"
+    account.statuses = {NAME: ["backing-up", "available"], "by-hand": ["creating", "available"]}
+    done = account.play("playbooks/backup.yml", backup_name="by-hand")
+    assert done.returncode == 0, said(done)[-3000:]
+    assert account.done == [("CreateDBSnapshot", "available")]
+    assert "Snapshot by-hand is there." in said(done)
+
+
+def test_a_backup_that_takes_too_long_says_how_to_go_on(account):
+    done = account.play("playbooks/backup.yml", backup_name="by-hand", backup_timeout_seconds=5)
+    assert done.returncode != 0 and "Snapshot by-hand is creating, 0 percent done, after 5 seconds" in said(done), said(done)[-3000:]
+    account.statuses = {"by-hand": ["available"]}
+    done = account.play("playbooks/backup.yml", backup_name="by-hand")
+    assert done.returncode == 0, said(done)[-3000:]
+    assert [name for name, _status in account.done] == ["CreateDBSnapshot"], "another one was taken"
+
+
+def test_no_backup_of_a_stopped_database(account):
+    rds.backend().databases[NAME].status = "stopped"
+    done = account.play("playbooks/backup.yml")
+    assert done.returncode != 0 and f"{NAME} is stopped, and RDS takes no snapshot" in said(done), said(done)[-3000:]
+    assert account.writes == []
+
+
 @pytest.mark.parametrize("protected", [False, True])
 def test_nothing_is_removed_beside_a_second_database(account, protected):
     create(f"{NAME}-plain", DeletionProtection=protected)

@@ -111,6 +111,45 @@ def test_no_backup_of_a_stopped_database(account):
     assert account.writes == []
 
 
+def test_a_copy_gets_its_password_when_its_first_backup_is_done(account, tmp_path):
+    client("rds").create_db_snapshot(DBInstanceIdentifier=NAME, DBSnapshotIdentifier="by-hand")
+    rds.backend().database_snapshots["by-hand"].status = "available"
+    side = f"{NAME}-restored"
+    # Others look at it, too, until it is waited for.
+    account.statuses = {side: ["backing-up"] * 6 + ["available"]}
+    subnets = [one["SubnetId"] for one in client("ec2").describe_subnets()["Subnets"][:2]]
+    client("rds").create_db_subnet_group(DBSubnetGroupName=NAME, DBSubnetGroupDescription="d", SubnetIds=subnets)
+    client("rds").create_db_parameter_group(DBParameterGroupName=NAME, DBParameterGroupFamily="postgres16", Description="d")
+    found = {
+        "endpoint": {"port": 5432},
+        "db_instance_class": "db.t3.micro",
+        "vpc_security_groups": [],
+        "db_subnet_group": {"db_subnet_group_name": NAME},
+        "db_parameter_groups": [{"db_parameter_group_name": NAME}],
+    }
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "environment": "{{ suite_aws_environment }}",
+        "vars_files": [str(ROOT / "playbooks/vars/restore.yml")],
+        "vars": {
+            "restore_live": {"instances": [found]},
+            "restore_found": {"instances": []},
+            "restore_snapshot": "by-hand",
+            "restore_time": "",
+            "restore_timeout_seconds": 60,
+            "restore_credentials": {"value": {"password": "an0ther-one"}},
+        },
+        "tasks": [{"ansible.builtin.include_tasks": str(ROOT / "playbooks/tasks/restore_side.yml")}],
+    }
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+    done = account.play(str(tmp_path / "play.yml"))
+    assert done.returncode == 0, said(done)[-3000:]
+    busy = [operation for operation, status in account.done if status == "backing-up"]
+    assert "ModifyDBInstance" in account.operations and not busy, account.done
+    assert rds.backend().databases[side]._master_user_password == "an0ther-one"
+
+
 @pytest.mark.parametrize("protected", [False, True])
 def test_nothing_is_removed_beside_a_second_database(account, protected):
     create(f"{NAME}-plain", DeletionProtection=protected)

@@ -73,7 +73,8 @@ TAG ?=
 ee:  ## Execution environment: the container image for AWX and CI jobs (BASE=docker.io/library/debian:trixie-slim TAG=you/espalier-ee:1)
 	@bin/setup ee && python -m lab.execution_environment $(if $(BASE),--base $(BASE)) $(if $(TAG),--tag $(TAG))
 
-# Of `logs`, `shell`, `dbshell` and `tunnel`. ENV: folder of inventories/. INSTANCE: an instance's id, or bastion. TO: database or app.
+# Of `logs`, `shell`, `dbshell` and `tunnel`. ENV: folder of inventories/. INSTANCE: an instance's id, or bastion. TO: database,
+# copy (of a restore) or app.
 ENV ?= lab
 CONNECT = @bin/setup && python bin/connect.py
 WHERE = --inventory inventories/$(ENV) instance=$(INSTANCE)
@@ -87,7 +88,7 @@ shell:  ## A shell on an instance that serves (INSTANCE=i-... or bastion)
 dbshell:  ## psql as the application's user, read-only (WRITE=yes)
 	$(CONNECT) dbshell $(WHERE) write=$(WRITE)
 
-tunnel:  ## A port of this machine that leads to the database, or to an instance (TO=app PORT=15432)
+tunnel:  ## A port of this machine that leads to the database, a restore's copy, or an instance (TO=copy or app, PORT=15432)
 	$(CONNECT) tunnel $(WHERE) to=$(TO) port=$(PORT)
 
 COMPILE = --universal --generate-hashes --no-emit-index-url --no-header --quiet

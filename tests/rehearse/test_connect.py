@@ -155,19 +155,23 @@ def test_psql_writes_when_asked_to(system):
         psql.end()
 
 
-def test_tunnel_to_the_database(system):
+def assert_postgresql(port: int, name: str) -> None:
     """A handshake with the certificate of RDS's name, and PostgreSQL's own question for the password, at the other end of the tunnel."""
+    with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_SECONDS) as plain:
+        plain.sendall(struct.pack("!ii", 8, 80877103))
+        assert plain.recv(1) == b"S", "no PostgreSQL with TLS"
+        context = ssl.create_default_context(cafile=str(tls.authority()))
+        with context.wrap_socket(plain, server_hostname=name) as secure:
+            options = b"user\0postgres\0database\0postgresDB\0\0"
+            secure.sendall(struct.pack("!ii", 8 + len(options), 196608) + options)
+            assert re.match(rb"R....\x00\x00\x00\x0aSCRAM-SHA-256", secure.recv(4096), re.DOTALL)
+
+
+def test_tunnel_to_the_database(system):
     database = system.database()
     with terminal("tunnel") as tunnel:
         assert database["Endpoint"]["Address"] in tunnel.await_text("Waiting for connections", START_SECONDS)
-        with socket.create_connection(("127.0.0.1", 15432), timeout=ANSWER_SECONDS) as plain:
-            plain.sendall(struct.pack("!ii", 8, 80877103))
-            assert plain.recv(1) == b"S", "no PostgreSQL with TLS"
-            context = ssl.create_default_context(cafile=str(tls.authority()))
-            with context.wrap_socket(plain, server_hostname=database["Endpoint"]["Address"]) as secure:
-                options = b"user\0postgres\0database\0postgresDB\0\0"
-                secure.sendall(struct.pack("!ii", 8 + len(options), 196608) + options)
-                assert re.match(rb"R....\x00\x00\x00\x0aSCRAM-SHA-256", secure.recv(4096), re.DOTALL)
+        assert_postgresql(15432, database["Endpoint"]["Address"])
 
 
 def test_tunnel_to_an_instance(system):

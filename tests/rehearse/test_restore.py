@@ -14,6 +14,7 @@ from lab.settings import SETTINGS
 from tests.acceptance import app
 from tests.acceptance.system import System
 from tests.e2e.steps import await_page, succeeded
+from tests.rehearse.test_connect import START_SECONDS, assert_postgresql, terminal
 from tests.tree import VENV_BIN
 
 ANSIBLE = str(VENV_BIN / "ansible-playbook")
@@ -123,6 +124,13 @@ def test_a_snapshot_is_taken_and_restored_beside(recorder, system):
     assert [one["Status"] for one in found] == ["available"]
     succeeded(recorder.run("restore a snapshot", ANSIBLE, "playbooks/restore.yml", "-e", "restore_snapshot=by-hand"))
     assert f"{DATABASE}-restored" in databases(system) and row in system.get("/").body
+    (copy,) = system.client("rds").describe_db_instances(DBInstanceIdentifier=f"{DATABASE}-restored")["DBInstances"]
+    with terminal("tunnel", "to=copy") as tunnel:
+        assert copy["Endpoint"]["Address"] in tunnel.await_text("Waiting for connections", START_SECONDS)
+        assert_postgresql(15433, copy["Endpoint"]["Address"])
+    # An environment with two databases is not removed, half of it least of all.
+    refused = recorder.run("destroy, with a copy", ANSIBLE, "playbooks/destroy.yml", "-e", "destroy_confirmation=nobody")
+    assert refused.returncode != 0 and f"beside {DATABASE} there is {DATABASE}-restored" in " ".join(refused.output.split()), refused.tail()
     succeeded(recorder.run("remove the copy", ANSIBLE, "playbooks/restore.yml", "-e", "restore_remove=django"))
     assert f"{DATABASE}-restored" not in databases(system)
     system.client("rds").delete_db_snapshot(DBSnapshotIdentifier="by-hand")

@@ -98,6 +98,7 @@ STACK = {
     "target_group": {"targets": [{"id": "i-a", "state": "unhealthy"}, {"id": "i-b", "state": "healthy"}]},
     "database": {"address": "db.example", "port": 5432},
 }
+COPY = {"instances": [{"endpoint": {"address": "copy.example", "port": 5432}}]}
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +113,8 @@ def rendered(tmp_path_factory):
         "dbshell": {"connect_kind": "dbshell"},
         "writing": {"connect_kind": "dbshell", "connect_write": "yes"},
         "tunnel": {"connect_kind": "tunnel"},
+        "to the copy": {"connect_kind": "tunnel", "connect_to": "copy", "connect_copy": COPY},
+        "to no copy": {"connect_kind": "tunnel", "connect_to": "copy", "connect_copy": {"instances": [{"db_instance_status": "creating"}]}},
         "to an instance": {"connect_kind": "tunnel", "connect_to": "app", "connect_port": "9999"},
     }
     folder = tmp_path_factory.mktemp("connect")
@@ -168,6 +171,12 @@ def test_the_tunnel_leads_where_it_is_told(rendered):
         "document": "AWS-StartPortForwardingSession",
         "parameters": {"portNumber": ["80"], "localPortNumber": ["9999"]},
     }
+    assert rendered["to the copy"]["targets"] == ["i-bastion"]
+    assert rendered["to the copy"]["wanted"] == {
+        "document": "AWS-StartPortForwardingSessionToRemoteHost",
+        "parameters": {"portNumber": ["5432"], "localPortNumber": ["15433"], "host": ["copy.example"]},
+    }
+    assert rendered["to no copy"]["wanted"]["parameters"]["host"] == [""], "the play refuses it"
     assert "db.example:5432" in rendered["tunnel"]["says"] and "localhost:9999" in rendered["to an instance"]["says"]
 
 

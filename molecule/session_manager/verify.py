@@ -43,6 +43,11 @@ def test_tags(altered):
     assert tags_of(answer)["Team"] == "shop"
 
 
+def test_later_off_without_a_default_of_the_account(altered):
+    assert names(altered) == {"shop-shell", "shop-ansible"}
+    assert altered.client("logs").describe_log_groups(logGroupNamePrefix="/shop/shells")["logGroups"]
+
+
 def test_gone(account):
     assert not names(account)
     assert not account.client("logs").describe_log_groups(logGroupNamePrefix="/shop/shells")["logGroups"]

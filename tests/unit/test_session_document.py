@@ -62,3 +62,20 @@ def test_a_run_that_was_cut_short(run, ssm):
     run(log_group="/aws/ssm/lab")
     ssm.update_document_default_version(Name="lab-shell", DocumentVersion="1")
     assert run(log_group="/aws/ssm/lab")["changed"] and inputs(ssm)["cloudWatchLogGroupName"] == "/aws/ssm/lab"
+
+
+def test_a_document_of_others_stays(run, ssm):
+    """As that of the whole account, which another environment may have made."""
+    run(tags={"Project": "django", "Environment": "staging"})
+    ours = {"state": "absent", "tags": {"Project": "django", "Environment": "lab"}}
+    assert not run(**ours)["changed"] and "lab-shell" in names(ssm)
+    # Who changes it, has it.
+    assert run(description="Ours", tags={"Project": "django", "Environment": "lab"})["changed"]
+    assert run(check_mode=True, **ours)["changed"] and "lab-shell" in names(ssm)
+    assert run(**ours)["changed"] and "lab-shell" not in names(ssm)
+    assert not run(**ours)["changed"]
+
+
+def test_an_untagged_document_is_not_ours(run, ssm):
+    ssm.create_document(Name="lab-shell", Content='{"schemaVersion": "1.0", "sessionType": "Standard_Stream"}', DocumentType="Session")
+    assert not run(state="absent")["changed"] and "lab-shell" in names(ssm)

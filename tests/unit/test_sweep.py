@@ -145,9 +145,10 @@ def build_rest(environment: str, project: str) -> None:
     boto3.client("wafv2").create_web_acl(
         Name=f"{prefix}-waf", Scope="REGIONAL", DefaultAction={"Allow": {}}, VisibilityConfig=seen, Tags=ours
     )
-    boto3.client("ssm").create_document(
-        Name=f"{prefix}-shell", Content='{"schemaVersion": "1.0", "sessionType": "Standard_Stream"}', DocumentType="Session", Tags=ours
-    )
+    for name in (f"{prefix}-shell", *(["SSM-SessionManagerRunShell"] if prefix == "lab-django" else [])):
+        boto3.client("ssm").create_document(
+            Name=name, Content='{"schemaVersion": "1.0", "sessionType": "Standard_Stream"}', DocumentType="Session", Tags=ours
+        )
     cloudfront = boto3.client("cloudfront")
     control = {"Name": f"{prefix}-cdn", "SigningProtocol": "sigv4", "SigningBehavior": "always", "OriginAccessControlOriginType": "s3"}
     cloudfront.create_origin_access_control(OriginAccessControlConfig=control)
@@ -183,6 +184,7 @@ def test_everything_is_found(sweep):
         + ["CloudFront distribution", "origin access control"]
         + ["ECR repository", "EKS cluster", "EKS node group", "KMS key", "OpenID Connect provider"]
     )
+    assert kinds.count("session document") == 2, "the account's default is one of ours by its tags alone"
     assert kinds.count("network interface") == 2, "a load balancer's interface carries no tag"
     assert kinds.count("log group") == 4, "RDS's log groups carry no tag"
 

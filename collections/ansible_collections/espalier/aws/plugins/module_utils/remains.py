@@ -179,7 +179,7 @@ def parameters(clients: Clients, scope: Scope) -> Iterator[Remain]:
 def session_documents(clients: Clients, scope: Scope) -> Iterator[Remain]:
     wanted = [{"Key": "Owner", "Values": ["Self"]}, {"Key": "DocumentType", "Values": ["Session"]}]
     for one in pages(clients("ssm"), "list_documents", "DocumentIdentifiers", Filters=wanted):
-        if one["Name"].startswith(f"{scope.prefix}-") and is_ours(scope, one["Name"], tags_of(one)):
+        if is_ours(scope, one["Name"], tags_of(one)):
             yield Remain("session document", one["Name"])
 
 

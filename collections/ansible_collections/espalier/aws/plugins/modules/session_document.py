@@ -37,7 +37,8 @@ options:
     default: 20
   tags:
     description:
-      - Tags of a new document.
+      - Tags of a new document; one that exists gets them with its next change.
+      - With O(state=absent), a document without these tags is left alone.
     type: dict
     default: {}
   state:
@@ -84,7 +85,7 @@ with contextlib.suppress(ImportError):  # AnsibleAWSModule reports the missing l
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
-from ansible_collections.amazon.aws.plugins.module_utils.tagging import ansible_dict_to_boto3_tag_list
+from ansible_collections.amazon.aws.plugins.module_utils.tagging import ansible_dict_to_boto3_tag_list, boto3_tag_list_to_ansible_dict
 
 
 def find(client, name):
@@ -95,6 +96,13 @@ def find(client, name):
     except is_boto3_error_code("InvalidDocument"):
         return None, ""
     return json.loads(found["Content"]), found["DocumentVersion"]
+
+
+def carries(client, name, tags):
+    """Whether there is such a document of this account with all of these tags. Documents of Amazon and of others have none to ask for."""
+    filters = [{"Key": "Owner", "Values": ["Self"]}, {"Key": "Name", "Values": [name]}]
+    found = client.list_documents(Filters=filters, aws_retry=True)["DocumentIdentifiers"]
+    return any(one["Name"] == name and tags.items() <= boto3_tag_list_to_ansible_dict(one.get("Tags", [])).items() for one in found)
 
 
 def wanted(params):
@@ -137,6 +145,10 @@ def write(client, params, before, after):
         # A run was cut short between the two calls: the newest version is it.
         version = client.describe_document(Name=params["name"], aws_retry=True)["Document"]["LatestVersion"]
     client.update_document_default_version(Name=params["name"], DocumentVersion=version, aws_retry=True)
+    if params["tags"]:
+        # Of a document that somebody else has made: by them it is found and removed.
+        tags = ansible_dict_to_boto3_tag_list(params["tags"])
+        client.add_tags_to_resource(ResourceType="Document", ResourceId=params["name"], Tags=tags, aws_retry=True)
     return version
 
 
@@ -157,6 +169,9 @@ def main():
     after = wanted(params) if params["state"] == "present" else None
     client = module.client("ssm", retry_decorator=AWSRetry.jittered_backoff())
     try:
+        # The list is everybody's to read, a document of others is not.
+        if not after and params["tags"] and not carries(client, params["name"], params["tags"]):
+            module.exit_json(changed=False, version="")
         before, version = find(client, params["name"])
         changed = before != after
         if changed and not module.check_mode:

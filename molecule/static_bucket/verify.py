@@ -42,7 +42,9 @@ def test_versions_and_expiry(altered):
     assert s3.get_bucket_versioning(Bucket=NAME["altered"])["Status"] == "Enabled"
     rules = {rule["ID"]: rule for rule in s3.get_bucket_lifecycle_configuration(Bucket=NAME["altered"])["Rules"]}
     assert rules["older-versions"]["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30
+    assert rules["older-versions"]["Expiration"] == {"ExpiredObjectDeleteMarker": True}
     assert rules["logs"]["Expiration"]["Days"] == 14
+    assert rules["logs"]["NoncurrentVersionExpiration"]["NoncurrentDays"] == 1, "older versions of logs stay as long as everything's"
     assert {rule["Status"] for rule in rules.values()} == {"Enabled"}
 
 

@@ -98,6 +98,16 @@ def test_drift(capsys, s3, name):
     assert setting in result["diff"]["before"] and setting in result["diff"]["after"]
 
 
+def test_marks_of_deleted_objects(capsys, s3):
+    wanted = [{"rule_id": "older", "noncurrent_version_expiration_days": 30, "expire_object_delete_marker": True}]
+    rule = {"ID": "older", "Status": "Enabled", "Filter": {"Prefix": ""}, "NoncurrentVersionExpiration": {"NoncurrentDays": 30}}
+    s3.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration={"Rules": [rule]})
+    assert list(drift(capsys, lifecycle=wanted)["differences"]) == ["lifecycle older"]
+    rule["Expiration"] = {"ExpiredObjectDeleteMarker": True}
+    s3.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration={"Rules": [rule]})
+    assert drift(capsys, lifecycle=wanted)["changed"] is False
+
+
 def test_policy_that_shall_be_none(capsys, s3):
     assert list(drift(capsys, policy={})["differences"]) == ["policy"]
     s3.delete_bucket_policy(Bucket=BUCKET)

@@ -68,6 +68,9 @@ options:
       expiration_days:
         description: [Days after which an object goes.]
         type: int
+      expire_object_delete_marker:
+        description: [Whether the mark of a deleted object goes when no version of it is left.]
+        type: bool
       noncurrent_version_expiration_days:
         description: [Days after which an older version goes.]
         type: int
@@ -123,6 +126,7 @@ RULE_SPEC = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "prefix": {"type": "str", "default": ""},
     "expiration_days": {"type": "int"},
+    "expire_object_delete_marker": {"type": "bool"},
     "noncurrent_version_expiration_days": {"type": "int"},
     "abort_incomplete_multipart_upload_days": {"type": "int"},
 }
@@ -199,6 +203,7 @@ def plain(rule):
         "prefix": rule.get("Filter", {}).get("Prefix", rule.get("Prefix", "")),
         "enabled": rule.get("Status") == "Enabled",
         "expiration_days": rule.get("Expiration", {}).get("Days"),
+        "expire_object_delete_marker": rule.get("Expiration", {}).get("ExpiredObjectDeleteMarker"),
         "noncurrent_version_expiration_days": rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays"),
         "abort_incomplete_multipart_upload_days": rule.get("AbortIncompleteMultipartUpload", {}).get("DaysAfterInitiation"),
     }

@@ -136,6 +136,7 @@ def build_rest(environment: str, project: str) -> None:
     key = boto3.client("kms").create_key(Tags=[{"TagKey": tag["Key"], "TagValue": tag["Value"]} for tag in ours])["KeyMetadata"]["KeyId"]
     boto3.client("kms").create_alias(AliasName=f"alias/{prefix}-eks", TargetKeyId=key)
     boto3.client("logs").create_log_group(logGroupName=f"/aws/rds/instance/{prefix}-postgres/postgresql")
+    boto3.client("logs").create_log_group(logGroupName=f"/aws/rds/instance/{prefix}-postgres-plain/postgresql")
     boto3.client("logs").create_log_group(logGroupName=f"aws-waf-logs-{prefix}", tags=plain)
     boto3.client("cloudwatch").put_dashboard(DashboardName=prefix, DashboardBody='{"widgets": []}')
     limit = {"Amount": "1", "Unit": "USD"}
@@ -186,7 +187,7 @@ def test_everything_is_found(sweep):
     )
     assert kinds.count("session document") == 2, "the account's default is one of ours by its tags alone"
     assert kinds.count("network interface") == 2, "a load balancer's interface carries no tag"
-    assert kinds.count("log group") == 4, "RDS's log groups carry no tag"
+    assert kinds.count("log group") == 5, "RDS's log groups carry no tag"
 
 
 def test_neighbours_are_left_out(sweep):

@@ -6,6 +6,7 @@ from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
+from moto.moto_api._internal import mock_random
 from moto.rds.exceptions import DBInstanceNotFoundError, InvalidParameterCombination, RDSClientError
 from moto.rds.models import DBInstance, rds_backends
 from moto.rds.responses import RDSResponse
@@ -37,7 +38,7 @@ def start_db_instance_automated_backups_replication(self: RDSResponse) -> Action
         raise InvalidParameterCombination("An encrypted source needs KmsKeyId, a key of the destination region.")
     if replications(database):
         raise RDSClientError("InvalidDBInstanceState", "The instance's automated backups are replicated already.")
-    arn = f"arn:aws:rds:{self.region}:{SETTINGS.account_id}:auto-backup:ab-{database.dbi_resource_id.lower()}"
+    arn = f"arn:aws:rds:{self.region}:{SETTINGS.account_id}:auto-backup:ab-{mock_random.get_random_hex(8)}"
     backup = {
         "DBInstanceArn": database.db_instance_arn,
         "DbiResourceId": database.dbi_resource_id,
@@ -50,6 +51,7 @@ def start_db_instance_automated_backups_replication(self: RDSResponse) -> Action
         "BackupRetentionPeriod": int(self.params.get("BackupRetentionPeriod") or 7),
         "InstanceCreateTime": utcnow(),
         "DBInstanceAutomatedBackupsArn": arn,
+        "TagList": database.tags,
     }
     replications(database)[self.region] = backup
     return ActionResult({"DBInstanceAutomatedBackup": backup})
@@ -59,7 +61,14 @@ def stop_db_instance_automated_backups_replication(self: RDSResponse) -> ActionR
     found = replications(source_of(self.params["SourceDBInstanceArn"]))
     if self.region not in found:
         raise RDSClientError("InvalidDBInstanceState", "The instance's automated backups are not replicated to this region.")
-    return ActionResult({"DBInstanceAutomatedBackup": {**found.pop(self.region), "Status": "retained"}})
+    backup = {**found.pop(self.region), "Status": "retained"}
+    retained(self).append(backup)
+    return ActionResult({"DBInstanceAutomatedBackup": backup})
+
+
+def retained(self: RDSResponse) -> list[dict[str, Any]]:
+    """What was copied to this region, and stays until it is old enough, whatever becomes of the instance."""
+    return self.backend.__dict__.setdefault("lab_retained", [])
 
 
 def told(database: DBInstance) -> list[dict[str, str]]:
@@ -70,16 +79,19 @@ def install() -> None:
     original = RDSResponse.describe_db_instance_automated_backups
 
     def describe_db_instance_automated_backups(self: RDSResponse) -> ActionResult:
-        answer = original(self)
-        wanted = self.params.get("DBInstanceIdentifier")
-        found = [
+        name = self.params.get("DBInstanceIdentifier")
+        own = original(self)._result["DBInstanceAutomatedBackups"]
+        copied = [
             backup
             for backend in rds_backends[SETTINGS.account_id].values()
             for database in backend.databases.values()
             for region, backup in replications(database).items()
-            if region == self.region and wanted in (None, backup["DBInstanceIdentifier"])
+            if region == self.region
         ]
-        return ActionResult({"DBInstanceAutomatedBackups": [*answer._result["DBInstanceAutomatedBackups"], *found]})
+        found = own + [backup for backup in copied + retained(self) if name in (None, backup["DBInstanceIdentifier"])]
+        if arn := self.params.get("DBInstanceAutomatedBackupsArn"):
+            found = [backup for backup in copied + retained(self) if backup["DBInstanceAutomatedBackupsArn"] == arn]
+        return ActionResult({"DBInstanceAutomatedBackups": found})
 
     RDSResponse.describe_db_instance_automated_backups = describe_db_instance_automated_backups
     RDSResponse.start_db_instance_automated_backups_replication = start_db_instance_automated_backups_replication

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import boto3
 import pytest
+from ansible_collections.espalier.aws.plugins.modules import db_backup_replication as module
+from moto.core.responses import ActionResult
 from moto.rds.models import DBInstance
 from moto.rds.responses import RDSResponse
 
@@ -30,8 +32,8 @@ def make(**more) -> None:
     client("rds").create_db_instance(DBInstanceIdentifier=NAME, BackupRetentionPeriod=7, **login, **machine, **more)
 
 
-def run(capsys, destination="", check_mode=False) -> dict:
-    return run_module(capsys, "db_backup_replication", check_mode=check_mode, identifier=NAME, destination=destination, retention_days=14)
+def run(capsys, destination="", check_mode=False, days=14) -> dict:
+    return run_module(capsys, "db_backup_replication", check_mode=check_mode, identifier=NAME, destination=destination, retention_days=days)
 
 
 def copies(region: str) -> list[dict]:
@@ -65,3 +67,23 @@ def test_an_unencrypted_database_needs_no_key(capsys):
 def test_its_own_region_is_refused(capsys):
     make()
     assert "must be different" in run(capsys, "us-east-1")["msg"]
+
+
+def test_another_retention_is_another_replication(capsys):
+    make()
+    run(capsys, "us-west-2")
+    planned = run(capsys, "us-west-2", check_mode=True, days=30)
+    assert planned["changed"] and [one["BackupRetentionPeriod"] for one in active("us-west-2")] == [14]
+    assert (planned["diff"]["before"]["retention_days"], planned["diff"]["after"]["retention_days"]) == (14, 30)
+    assert run(capsys, "us-west-2", days=30)["changed"]
+    assert [one["BackupRetentionPeriod"] for one in active("us-west-2")] == [30]
+    assert [one["BackupRetentionPeriod"] for one in copies("us-west-2") if one["Status"] == "retained"] == [14], "what was copied stays"
+    assert not run(capsys, "us-west-2", days=30)["changed"]
+
+
+def test_a_replication_that_does_not_end_is_said(capsys, monkeypatch):
+    make()
+    run(capsys, "us-west-2")
+    monkeypatch.setattr(module, "STOP_SECONDS", -1)
+    monkeypatch.setattr(RDSResponse, "stop_db_instance_automated_backups_replication", lambda self: ActionResult({}))
+    assert "still copied to us-west-2. Run again" in run(capsys, "us-west-2", days=30)["msg"]

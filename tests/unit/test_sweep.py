@@ -8,7 +8,11 @@ from ansible_collections.espalier.aws.plugins.module_utils import remains
 from ansible_collections.espalier.aws.plugins.module_utils.stack import Scope
 from moto import mock_aws
 from moto.backends import get_backend
+from moto.rds.models import DBInstance
+from moto.rds.responses import RDSResponse
 
+from lab.api import rds_replication
+from tests.unit.moto_patches import patched
 from tests.unit.run_module import run_module
 
 REGION, IMAGE = "us-east-1", "ami-12c6146b"
@@ -213,6 +217,27 @@ def test_what_stays_on_purpose(sweep):
     assert kept["secret"]["until"].startswith("20")
     assert any("until 20" in text for text in result["kept_text"])
     assert {"DB instance", "secret"}.isdisjoint(one["kind"] for one in result["leftovers"])
+
+
+def test_copied_backups_stay(capsys):
+    with patched(rds_replication, DBInstance, RDSResponse):
+        names = ("lab-django-postgres", "lab-django-two-postgres", "staging-django-postgres")
+        for name, (environment, project) in zip(names, (("lab", "django"), ("lab", "django-two"), ("staging", "django")), strict=True):
+            login = {"MasterUsername": "postgres", "MasterUserPassword": "n0t-a-secret"}
+            machine = {"Engine": "postgres", "DBInstanceClass": "db.t3.micro", "AllocatedStorage": 20, "BackupRetentionPeriod": 7}
+            made = boto3.client("rds").create_db_instance(
+                DBInstanceIdentifier=name, **login, **machine, Tags=tags(environment, project)
+            )["DBInstance"]
+            second = boto3.client("rds", "us-west-2")
+            source = {"SourceDBInstanceArn": made["DBInstanceArn"]}
+            second.start_db_instance_automated_backups_replication(**source, BackupRetentionPeriod=14)
+            second.stop_db_instance_automated_backups_replication(**source)
+            boto3.client("rds").delete_db_instance(DBInstanceIdentifier=name, SkipFinalSnapshot=True)
+        known = {"project": "django", "environment": "lab"}
+        assert run_module(capsys, "sweep", **known)["kept"] == []
+        (kept,) = run_module(capsys, "sweep", **known, backup_region="us-west-2")["kept"]
+    assert (kept["kind"], kept["name"], kept["state"]) == ("copied backups", "lab-django-postgres", "retained")
+    assert kept["id"].startswith("arn:aws:rds:us-west-2:") and "14 days" in kept["stays"]
 
 
 def test_terminated_instances_are_gone(sweep):

@@ -146,6 +146,17 @@ def databases(clients: Clients, scope: Scope) -> Iterator[Remain]:
                 yield Remain(kind, one[name_key])
 
 
+def copied_backups(client, scope: Scope) -> Iterator[Remain]:
+    """Of databases that are here or were, by a client of the second region: automatic backups that were copied there."""
+    for one in pages(client, "describe_db_instance_automated_backups", "DBInstanceAutomatedBackups"):
+        # A database of that region has backups of its own.
+        if one["DBInstanceArn"].split(":")[3] == scope.region and is_ours(scope, one["DBInstanceIdentifier"], _tag_list(one)):
+            stays = f"a copy stays until it is {one['BackupRetentionPeriod']} days old"
+            yield Remain(
+                "copied backups", one["DBInstanceAutomatedBackupsArn"], one["DBInstanceIdentifier"], state=one["Status"], stays=stays
+            )
+
+
 def buckets(clients: Clients, scope: Scope) -> Iterator[Remain]:
     client = clients("s3")
     # Without tags only the names that the suite gives: anybody's buckets may begin like ours.

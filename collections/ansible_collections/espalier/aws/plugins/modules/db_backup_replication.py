@@ -13,6 +13,7 @@ description:
   - Starts or stops the replication of automatic backups of RDS (snapshots and transaction logs), so that the database can be restored to a
     point in time when its own region is lost.
   - One other region at most; a replication to another one is stopped. What was copied there stays until it is as old as it was to be kept.
+  - RDS has no call that changes how long backups are kept there. A replication that keeps them for another time is stopped and started anew.
 author:
   - Contributors to the Espalier project
 options:
@@ -28,7 +29,7 @@ options:
     default: ""
   retention_days:
     description:
-      - Days that backups are kept there; read when a replication is started.
+      - Days that backups are kept there.
     type: int
     default: 7
   kms_key:
@@ -60,38 +61,86 @@ regions:
   type: list
   elements: str
   sample: [us-west-2]
+retention_days:
+  description: Days that backups are kept there afterwards; 0 without a region.
+  returned: success
+  type: int
+  sample: 7
 """
 
 import contextlib
+import time
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule reports the missing library
     from botocore.exceptions import BotoCoreError, ClientError
 
+from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 
+# An instance has one replication at most, and is busy while that ends.
+BUSY = ["InvalidDBInstanceState", "InvalidDBInstanceStateFault"]
+STOP_SECONDS = 1800
+POLL_SECONDS = 5
 
-def regions_of(database):
-    """The fourth part of an ARN is its region."""
+
+class StopError(Exception):
+    """A replication that does not end; the message says which."""
+
+
+def rds_of(module, region, **retry):
+    return module.client("rds", retry_decorator=AWSRetry.jittered_backoff(**retry), region=region)
+
+
+def find(client, identifier):
+    return client.describe_db_instances(DBInstanceIdentifier=identifier, aws_retry=True)["DBInstances"][0]
+
+
+def copies_of(database):
+    """The replications' ARNs by their region, which is an ARN's fourth part."""
     found = database.get("DBInstanceAutomatedBackupsReplications") or []
-    return {one["DBInstanceAutomatedBackupsArn"].split(":")[3] for one in found}
+    return {one["DBInstanceAutomatedBackupsArn"].split(":")[3]: one["DBInstanceAutomatedBackupsArn"] for one in found}
 
 
-def start(module, database, region):
-    rds = module.client("rds", retry_decorator=AWSRetry.jittered_backoff(), region=region)
+def retention(module, region, arn):
+    """Days that a replication keeps backups; only its own region knows."""
+    try:
+        found = rds_of(module, region).describe_db_instance_automated_backups(DBInstanceAutomatedBackupsArn=arn, aws_retry=True)
+    except is_boto3_error_code(["DBInstanceAutomatedBackupNotFound", "DBInstanceAutomatedBackupNotFoundFault"]):
+        return None
+    return next((one["BackupRetentionPeriod"] for one in found["DBInstanceAutomatedBackups"]), None)
+
+
+def start(module, database, region, **retry):
     more = {}
     if database["StorageEncrypted"]:
         # RDS takes no alias. Of AWS's own keys KMS makes the one that the alias stands for.
         key = module.client("kms", retry_decorator=AWSRetry.jittered_backoff(), region=region)
         more["KmsKeyId"] = key.describe_key(KeyId=module.params["kms_key"], aws_retry=True)["KeyMetadata"]["Arn"]
-    rds.start_db_instance_automated_backups_replication(
+    rds_of(module, region, **retry).start_db_instance_automated_backups_replication(
         SourceDBInstanceArn=database["DBInstanceArn"], BackupRetentionPeriod=module.params["retention_days"], aws_retry=True, **more
     )
 
 
 def stop(module, database, region):
-    rds = module.client("rds", retry_decorator=AWSRetry.jittered_backoff(), region=region)
-    rds.stop_db_instance_automated_backups_replication(SourceDBInstanceArn=database["DBInstanceArn"], aws_retry=True)
+    rds_of(module, region).stop_db_instance_automated_backups_replication(SourceDBInstanceArn=database["DBInstanceArn"], aws_retry=True)
+
+
+def await_stopped(client, identifier, regions):
+    deadline = time.monotonic() + STOP_SECONDS
+    while left := sorted(regions & copies_of(find(client, identifier)).keys()):
+        if time.monotonic() > deadline:
+            raise StopError(f"The backups of {identifier} are still copied to {left[0]}. Run again to go on.")
+        time.sleep(POLL_SECONDS)
+
+
+def change(module, client, database, wrong, missing):
+    for region in sorted(wrong):
+        stop(module, database, region)
+    if wrong and missing:
+        await_stopped(client, module.params["identifier"], wrong)
+    for region in sorted(missing):
+        start(module, database, region, **({"catch_extra_error_codes": BUSY} if wrong else {}))
 
 
 def main():
@@ -104,19 +153,25 @@ def main():
         },
         supports_check_mode=True,
     )
-    identifier, wanted = module.params["identifier"], {module.params["destination"]} - {""}
+    identifier, wanted, days = module.params["identifier"], {module.params["destination"]} - {""}, module.params["retention_days"]
     try:
         client = module.client("rds", retry_decorator=AWSRetry.jittered_backoff())
-        database = client.describe_db_instances(DBInstanceIdentifier=identifier, aws_retry=True)["DBInstances"][0]
-        before = regions_of(database)
-        for region in sorted(before - wanted) if not module.check_mode else []:
-            stop(module, database, region)
-        for region in sorted(wanted - before) if not module.check_mode else []:
-            start(module, database, region)
+        database = find(client, identifier)
+        before = copies_of(database)
+        kept = {region: retention(module, region, before[region]) for region in wanted & before.keys()}
+        # Unknown for as long as a new one has no first backup.
+        right = {region for region, found in kept.items() if found in (days, None)}
+        if not module.check_mode:
+            change(module, client, database, before.keys() - right, wanted - right)
+    except StopError as error:
+        module.fail_json(msg=str(error))
     except (BotoCoreError, ClientError) as error:
         module.fail_json_aws(error, msg=f"Unable to change where the backups of {identifier} are copied to")
-    diff = {"before": {"regions": sorted(before)}, "after": {"regions": sorted(wanted)}}
-    module.exit_json(changed=before != wanted, regions=sorted(wanted), diff=diff)
+    diff = {
+        "before": {"regions": sorted(before), "retention_days": next((found for found in kept.values() if found), 0)},
+        "after": {"regions": sorted(wanted), "retention_days": days if wanted else 0},
+    }
+    module.exit_json(changed=not before.keys() == right == wanted, regions=sorted(wanted), retention_days=days if wanted else 0, diff=diff)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ short_description: List everything in an account that belongs to one environment
 version_added: 0.1.0
 description:
   - Looks in every service that the suite uses for what carries the environment's tags or bears its names, in any state and number.
-  - Tells what would have to go from what stays on purpose, that is, snapshots of a database and secrets in their recovery window.
+  - Tells what would have to go from what stays on purpose, that is, snapshots of a database, copies of its backups in a second region, and secrets
+    in their recovery window.
   - Changes nothing. Run before a removal it is the preview; run after, it lists the left-overs.
 options:
   project:
@@ -20,6 +21,10 @@ options:
     description: Value of the tag C(Environment).
     type: str
     required: true
+  backup_region:
+    description: A second region that the database's automatic backups were copied to; empty for none.
+    type: str
+    default: ""
 author:
   - The Espalier authors
 attributes:
@@ -124,7 +129,11 @@ def line(found: remains.Remain) -> str:
 
 def main():
     module = AnsibleAWSModule(
-        argument_spec={"project": {"type": "str", "required": True}, "environment": {"type": "str", "required": True}},
+        argument_spec={
+            "project": {"type": "str", "required": True},
+            "environment": {"type": "str", "required": True},
+            "backup_region": {"type": "str", "default": ""},
+        },
         supports_check_mode=True,
     )
     try:
@@ -133,6 +142,8 @@ def main():
         account = clients["sts"].get_caller_identity()["Account"]
         scope = Scope(module.params["project"], module.params["environment"], account, module.region)
         found = look(clients, scope)
+        if module.params["backup_region"]:
+            found += remains.copied_backups(module.client("rds", region=module.params["backup_region"]), scope)
     except (BotoCoreError, ClientError) as error:
         module.fail_json_aws(error, msg="Unable to look through the account, so nothing can be said about left-overs")
     leftovers = [one for one in found if not one.stays]

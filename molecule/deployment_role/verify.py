@@ -67,7 +67,9 @@ def test_trust_of_github(altered):
     assert github["Principal"] == {"Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/token.actions.githubusercontent.com"}
     assert github["Condition"] == {
         "StringEquals": {"token.actions.githubusercontent.com:aud": "sts.amazonaws.com"},
-        "StringLike": {"token.actions.githubusercontent.com:sub": ["repo:you/shop:ref:refs/heads/main", "repo:you@123/shop@456:ref:refs/heads/main"]},
+        "StringLike": {
+            "token.actions.githubusercontent.com:sub": ["repo:you/shop:ref:refs/heads/main", "repo:you@123/shop@456:ref:refs/heads/main"]
+        },
     }
     assert statements["Administrators"]["Principal"] == {"AWS": ["arn:aws:iam::123456789012:role/administrators"]}
     providers = altered.client("iam").list_open_id_connect_providers()["OpenIDConnectProviderList"]

@@ -37,7 +37,14 @@ def rendered(environment: str, values: str = "{}") -> dict:
         play, dest = Path(name) / "play.yml", Path(name) / "policies.json"
         play.write_text(PLAY.format(files=json.dumps(files), dest=dest), "utf-8")
         inventory = ROOT / "inventories" / environment / "hosts.yml"
-        command = [VENV_BIN / "ansible-playbook", "-i", inventory, play, "-e", json.dumps({"suite_account_id": ACCOUNT, **json.loads(values)})]
+        command = [
+            VENV_BIN / "ansible-playbook",
+            "-i",
+            inventory,
+            play,
+            "-e",
+            json.dumps({"suite_account_id": ACCOUNT, **json.loads(values)}),
+        ]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(dest.read_text("utf-8"))

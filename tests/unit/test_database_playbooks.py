@@ -22,7 +22,7 @@ NAME = "lab-django-postgres"
 
 
 class Account(Api):
-    """moto behind HTTP, whose RDS is as busy as the test wants: a `Describe...` finds the next of `statuses` of an instance or a snapshot."""
+    """moto behind HTTP, whose RDS is as busy as the test wants: a `Describe...` finds the next of its `statuses`."""
 
     def __init__(self) -> None:
         super().__init__()

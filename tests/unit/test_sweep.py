@@ -225,9 +225,9 @@ def test_copied_backups_stay(capsys):
         for name, (environment, project) in zip(names, (("lab", "django"), ("lab", "django-two"), ("staging", "django")), strict=True):
             login = {"MasterUsername": "postgres", "MasterUserPassword": "n0t-a-secret"}
             machine = {"Engine": "postgres", "DBInstanceClass": "db.t3.micro", "AllocatedStorage": 20, "BackupRetentionPeriod": 7}
-            made = boto3.client("rds").create_db_instance(
-                DBInstanceIdentifier=name, **login, **machine, Tags=tags(environment, project)
-            )["DBInstance"]
+            made = boto3.client("rds").create_db_instance(DBInstanceIdentifier=name, **login, **machine, Tags=tags(environment, project))[
+                "DBInstance"
+            ]
             second = boto3.client("rds", "us-west-2")
             source = {"SourceDBInstanceArn": made["DBInstanceArn"]}
             second.start_db_instance_automated_backups_replication(**source, BackupRetentionPeriod=14)

@@ -188,7 +188,11 @@ SAVINGS = (
     ("database in one zone", {"database_multi_az": False}, "when its zone or machine fails, it is away for minutes to hours"),
     ("20 GiB of database storage", {"database_storage_gib": 20}, "room; at creation only: it grows later, and never shrinks"),
     ("one instance", {"autoscaling_desired_capacity": 1}, "a failed instance is an outage until its successor serves"),
-    ("no VPC endpoints", {"vpc_endpoints_services": []}, "Session Manager then needs the NAT gateways; at creation only: no run removes one"),
+    (
+        "no VPC endpoints",
+        {"vpc_endpoints_services": []},
+        "Session Manager then needs the NAT gateways; at creation only: no run removes one",
+    ),
     (
         "t3.micro instances",
         {"autoscaling_instance_type": "t3.micro", "bastion_instance_type": "t3.micro"},
@@ -232,7 +236,7 @@ KEPT = ("alarms", "secrets", "keys", "clusters", "load_balancers", "load_balance
 
 
 def wanted(values: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    """What an account will bill after a run: the inventory's quantities, and the account's own where scaling decides or no run removes it."""
+    """What an account will bill after a run: the inventory's quantities; the account's own where scaling decides or no run removes it."""
     for part, desired, least, most in SCALED:
         count = sum(one["count"] for one in found["machines"] if one["part"] == part)
         if count:

@@ -349,7 +349,7 @@ def origin_access_controls(clients: Clients, scope: Scope) -> Iterator[Remain]:
 
 
 def log_groups(clients: Clients, scope: Scope) -> Iterator[Remain]:
-    """Of our own names, of the cluster's and of the database's logs, which RDS makes, anew where the instance was renamed, and never removes."""
+    """Of our own names, of the cluster's, and of the database's logs: RDS makes them, anew where it was renamed, and never removes any."""
     client = clients("logs")
     for prefix in ("/aws/ec2/", "/aws/vpc/", "/aws/ssm/", "/aws/eks/", "aws-waf-logs-", f"/aws/rds/instance/{scope.prefix}-postgres"):
         for one in pages(client, "describe_log_groups", "logGroups", logGroupNamePrefix=prefix):

@@ -13,7 +13,7 @@ description:
   - Starts or stops the replication of automatic backups of RDS (snapshots and transaction logs), so that the database can be restored to a
     point in time when its own region is lost.
   - One other region at most; a replication to another one is stopped. What was copied there stays until it is as old as it was to be kept.
-  - RDS has no call that changes how long backups are kept there. A replication that keeps them for another time is stopped and started anew.
+  - RDS has no call that changes how long backups are kept there. A replication that keeps them otherwise is stopped and started anew.
 author:
   - Contributors to the Espalier project
 options:

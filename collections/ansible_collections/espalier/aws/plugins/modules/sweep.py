@@ -9,7 +9,7 @@ short_description: List everything in an account that belongs to one environment
 version_added: 0.1.0
 description:
   - Looks in every service that the suite uses for what carries the environment's tags or bears its names, in any state and number.
-  - Tells what would have to go from what stays on purpose, that is, snapshots of a database, copies of its backups in a second region, and secrets
+  - Tells what would have to go from what stays on purpose, that is, snapshots of a database, copies of its backups elsewhere, and secrets
     in their recovery window.
   - Changes nothing. Run before a removal it is the preview; run after, it lists the left-overs.
 options:

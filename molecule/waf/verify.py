@@ -93,12 +93,23 @@ def test_nothing_is_written_when_nobody_wants_it():
     assert not account.client("logs").describe_log_groups(logGroupNamePrefix="aws-waf-logs-unlogged")["logGroups"]
 
 
+def associate(account, load_balancer_arn: str) -> None:
+    """WAF does not know a new load balancer at first."""
+    for last in (False, False, True):
+        try:
+            account.client("wafv2").associate_web_acl(WebACLArn=acl(account)["ARN"], ResourceArn=load_balancer_arn)
+            return
+        except ClientError as error:
+            if last or error.response["Error"]["Code"] not in ("WAFNonexistentItemException", "WAFUnavailableEntityException"):
+                raise
+
+
 def test_it_may_stand_before_the_cluster_s_ingress_too():
     """And is removed all the same."""
     account = account_of("enabled")
     subnets = [subnet["SubnetId"] for subnet in account.subnets("public")]
     (balancer,) = account.client("elbv2").create_load_balancer(Name="k8s-djangoap-djangoap-0a1b2c3d4e", Subnets=subnets)["LoadBalancers"]
-    account.client("wafv2").associate_web_acl(WebACLArn=acl(account)["ARN"], ResourceArn=balancer["LoadBalancerArn"])
+    associate(account, balancer["LoadBalancerArn"])
     protected = account.client("wafv2").list_resources_for_web_acl(WebACLArn=acl(account)["ARN"])["ResourceArns"]
     assert sorted(protected) == sorted([balancer["LoadBalancerArn"], account.load_balancer()["LoadBalancerArn"]])
 

@@ -38,8 +38,6 @@ OFF = {
     "cdn_enabled": False,
     "autoscaling_volume_encrypted": False,
     "suite_session_log_group": "",
-    # The document goes with the log.
-    "session_manager_account_default": True,
     "eks_log_types": [],
     "eks_endpoint_public_access": False,
     "alarms_database": False,

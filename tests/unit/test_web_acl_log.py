@@ -71,6 +71,10 @@ def test_the_log_group_must_have_the_right_name(capsys, acl):
 
 def test_an_associated_acl_stays(acl):
     waf = client("wafv2")
+    # One that WAF has not heard of yet, in both of AWS's words.
+    for refusal in ("WAFNonexistentItemException", "WAFUnavailableEntityException"):
+        with pytest.raises(ClientError, match=refusal):
+            waf.associate_web_acl(WebACLArn=acl["ARN"], ResourceArn=BALANCER)
     waf.associate_web_acl(WebACLArn=acl["ARN"], ResourceArn=BALANCER)
     waf.associate_web_acl(WebACLArn=acl["ARN"], ResourceArn=BALANCER)
     assert waf.list_resources_for_web_acl(WebACLArn=acl["ARN"])["ResourceArns"] == [BALANCER]

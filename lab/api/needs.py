@@ -357,7 +357,7 @@ def elb_needs(call: Call) -> list[Need]:
 RDS_NAMES = {
     "DBInstanceIdentifier": "db", "TargetDBInstanceIdentifier": "db", "SourceDBInstanceIdentifier": "db", "DBSubnetGroupName": "subgrp",
     "DBSnapshotIdentifier": "snapshot", "FinalDBSnapshotIdentifier": "snapshot", "TargetDBSnapshotIdentifier": "snapshot",
-    "SourceDBSnapshotIdentifier": "snapshot", "DBParameterGroupName": "pg", "OptionGroupName": "og",
+    "SourceDBSnapshotIdentifier": "snapshot", "DBParameterGroupName": "pg", "OptionGroupName": "og", "SourceDBInstanceArn": "db",
 }  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def test_ansible_lint():
     configuration = load_yaml(ROOT / ".ansible-lint")
     assert configuration["profile"] == "production"
     assert configuration["skip_list"] == [] and configuration["warn_list"] == []
-    run("ansible-lint", "--offline", "-q", "--nocolor", seconds=600)
+    run("ansible-lint", "--offline", "-q", "--nocolor", seconds=900)
 
 
 def test_no_rule_is_switched_off_in_place():

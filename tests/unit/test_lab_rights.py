@@ -185,6 +185,10 @@ def test_a_boundary_is_seen(account):
 
 NAMED = [
     ("rds", "delete_db_instance", {"DBInstanceIdentifier": "d"}, "rds:DeleteDBInstance", "rds:{}:db:d"),
+    (
+        "rds", "start_db_instance_automated_backups_replication", {"SourceDBInstanceArn": f"arn:aws:rds:{HERE}:db:d"},
+        "rds:StartDBInstanceAutomatedBackupsReplication", "rds:{}:db:d",
+    ),
     ("sns", "create_topic", {"Name": "t"}, "sns:CreateTopic", "sns:{}:t"),
     ("secretsmanager", "get_secret_value", {"SecretId": "s"}, "secretsmanager:GetSecretValue", "secretsmanager:{}:secret:s-AbCdEf"),
     ("ssm", "put_parameter", {"Name": "/a/b", "Value": "v", "Type": "String"}, "ssm:PutParameter", "ssm:{}:parameter/a/b"),

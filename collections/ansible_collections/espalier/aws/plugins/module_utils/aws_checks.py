@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.espalier.aws.plugins.module_utils.check_table import Input
 from ansible_collections.espalier.aws.plugins.module_utils.findings import finding
+from ansible_collections.espalier.aws.plugins.module_utils.stack import unless_missing
 
 with contextlib.suppress(ImportError):
     from botocore.exceptions import ClientError
@@ -272,12 +273,8 @@ def _certificate(acm: Any, region: str, arn: Input, names: Input, where: str) ->
     if not re.fullmatch(rf"arn:aws[a-z-]*:acm:{re.escape(region)}:\d{{12}}:certificate/\S+", arn.value):
         problem = f"this is no ARN of an ACM certificate in {region}, where {where}."
         return [finding(arn.name, arn.value, problem, f"Set {arn.name} to a certificate of {region}, or leave it empty.")]
-    try:
-        found = acm.describe_certificate(CertificateArn=arn.value)["Certificate"]
-    except ClientError as error:
-        if _code(error) != "ResourceNotFoundException":
-            raise
-        found = {"Status": "not there"}
+    answer = unless_missing(["ResourceNotFoundException"], acm.describe_certificate, CertificateArn=arn.value)
+    found = answer["Certificate"] if answer else {"Status": "not there"}
     if found["Status"] != "ISSUED":
         fix = f"Wait until it is issued (validation record in DNS), or correct {arn.name}."
         return [finding(arn.name, arn.value, f"the certificate is {found['Status']}, and only an issued one can be used.", fix)]
@@ -340,13 +337,9 @@ def host_records(aws: Aws, domains: Input, zone: Input, replace: Input, load_bal
     records = [one for name in domains.value for one in _addresses(aws, zone_id, name)] if zone_id else []
     if not records:
         return []
-    try:
-        found = aws.clients["elbv2"].describe_load_balancers(Names=[load_balancer.value])["LoadBalancers"]
-    except ClientError as error:
-        if _code(error) not in ("LoadBalancerNotFound", "LoadBalancerNotFoundException"):
-            raise
-        found = []
-    ours = [one["DNSName"].lower() for one in found]
+    missing = ["LoadBalancerNotFound", "LoadBalancerNotFoundException"]
+    answer = unless_missing(missing, aws.clients["elbv2"].describe_load_balancers, Names=[load_balancer.value])
+    ours = [one["DNSName"].lower() for one in answer["LoadBalancers"]] if answer else []
     strangers = [f"{one['Name'].rstrip('.')} ({one['Type']} {_target(one)})" for one in records if _target(one) not in ours]
     if not strangers:
         return []
@@ -358,12 +351,8 @@ def host_records(aws: Aws, domains: Input, zone: Input, replace: Input, load_bal
 def tls_policy(aws: Aws, policy: Input) -> list[dict]:
     """A policy of Elastic Load Balancing that speaks TLS 1.2 or newer only."""
     default = f"Set {policy.name} to ELBSecurityPolicy-TLS13-1-2-2021-06."
-    try:
-        found = aws.clients["elbv2"].describe_ssl_policies(Names=[policy.value])["SslPolicies"]
-    except ClientError as error:
-        if _code(error) not in ("SSLPolicyNotFound", "ValidationError"):
-            raise
-        found = []
+    answer = unless_missing(["SSLPolicyNotFound", "ValidationError"], aws.clients["elbv2"].describe_ssl_policies, Names=[policy.value])
+    found = answer["SslPolicies"] if answer else []
     if not found:
         return [finding(policy.name, policy.value, "Elastic Load Balancing has no such policy.", default)]
     old = [protocol for protocol in found[0]["SslProtocols"] if protocol not in ("TLSv1.2", "TLSv1.3")]
